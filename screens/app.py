@@ -1,0 +1,197 @@
+"""The workbench: what is open, which screen is in front, what works everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import locale
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from textual import work
+from textual.app import App, SystemCommand
+from textual.binding import Binding
+from textual.screen import Screen
+
+from sftui.errors import InputError
+from sftui.runs.directory import RunDirectory
+from sftui.runs.listing import list_runs
+from sftui.telemetry import Sample, Sampler
+
+from .frame import Frame
+from .help import bindings_of
+from .keys import key_name
+from .themes import DARK, LIGHT, preferred
+from .widgets.braille import GlyphName
+
+DEVICE_SECONDS = 2.0
+
+
+class Workbench(App[None]):
+    """The terminal app. It starts trainers and watches run directories; no run depends on it."""
+
+    TITLE = "sftui"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    BINDINGS = [
+        Binding("5", "show('train')", "Train", show=False, tooltip="Train: one run, live", id="app.train"),
+        Binding(
+            "6", "show('runs')", "Runs", show=False, tooltip="Runs: all runs of the directory", id="app.runs"
+        ),
+        Binding(
+            "ctrl+p",
+            "command_palette",
+            "palette",
+            show=False,
+            tooltip="all commands, by name",
+            id="app.palette",
+        ),
+        Binding("T", "theme", "theme", show=False, tooltip="light or dark", id="app.theme"),
+        Binding("q", "quit", "quit", tooltip="leave; training goes on", id="app.quit"),
+    ]
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        refresh: float = 1.0,
+        glyphs: Literal["auto", "braille", "block"] = "auto",
+        recipe: Any = None,
+        recipe_name: str = "",
+        run: RunDirectory | None = None,
+    ) -> None:
+        """`folder` holds the runs, `refresh` is in seconds. Opens on `run`, else `recipe`, else all runs."""
+        super().__init__()
+        self.folder = folder.absolute()
+        self.refresh_seconds = refresh
+        self.glyphs: GlyphName = ("braille" if _utf8() else "block") if glyphs == "auto" else glyphs
+        self.recipe = recipe
+        self.recipe_name = recipe_name
+        self.run_directory = run
+        self.device_text = ""
+        self.parting_words = ""
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = preferred()
+
+    MODES = {}
+
+    def on_mount(self) -> None:
+        """The first screen; the rest of what is needed comes after it is painted."""
+        self.action_show("train" if self.run_directory or self.recipe else "runs")
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # The terminal is gone or the machine goes down: leave, runs go on without us.
+            loop.add_signal_handler(number, self.exit)
+        self.call_after_refresh(self._watch_device)
+
+    def action_show(self, mode: str) -> None:
+        """Bring a screen to the front."""
+        if mode not in self._modes:
+            self.add_mode(mode, _screen(mode))
+        if self.current_mode != mode:
+            self.switch_mode(mode)
+
+    def open_run(self, run: RunDirectory) -> None:
+        """Watch a run."""
+        self.run_directory = run
+        self.action_show("train")
+
+    def attempt(self, act: Callable[[], object]) -> bool:
+        """Do something that may be refused, and say why when it is; whether it was done."""
+        try:
+            act()
+        except InputError as error:
+            self.notify(str(error), severity="error", timeout=8, markup=False)
+            return False
+        return True
+
+    def action_theme(self) -> None:
+        """Light or dark."""
+        self.theme = LIGHT.name if self.current_theme.dark else DARK.name
+
+    def copy(self, text: str) -> None:
+        """Put text on the clipboard; a tmux that does not pass the terminal's own way on gets it directly."""
+        self.copy_to_clipboard(text)
+        if os.environ.get("TMUX"):
+            try:
+                subprocess.run(
+                    ["tmux", "load-buffer", "-w", "-"], input=text.encode(), timeout=2, check=False
+                )
+            except (OSError, subprocess.TimeoutExpired):
+                return
+        self.notify(f"copied: {text}", timeout=3, markup=False)
+
+    async def action_quit(self) -> None:
+        """Leave. Runs go on; the words on the way out say which."""
+        alive = [one.run.id for one in await asyncio.to_thread(list_runs, self.folder) if one.status.alive]
+        if alive:
+            again = f"sftui attach {alive[0]}"
+            self.parting_words = f"training goes on: {', '.join(alive)}\nwatch it again:  {again}"
+        self.exit()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette offers what the keys of this screen do, and the runs."""
+        for binding in bindings_of(screen):
+            if binding.id == "app.palette" or binding.action.startswith("move"):
+                continue
+            text = binding.tooltip or binding.description
+            title = f"{text[0].upper()}{text[1:]}  ({key_name(binding)})"
+            yield SystemCommand(title, text, _caller(screen, binding.action))
+        for one in list_runs(self.folder)[:50]:
+            run = one.run
+            yield SystemCommand(f"Open {run.id}", one.status.state, lambda run=run: self.open_run(run))
+
+    @work(exclusive=True, group="device")
+    async def _watch_device(self) -> None:
+        """This machine in short, at the top right."""
+        sampler = await asyncio.to_thread(Sampler)
+        try:
+            while True:
+                text = device_text(await asyncio.to_thread(sampler.sample))
+                if text != self.device_text:
+                    self.device_text = text
+                    if isinstance(self.screen, Frame):
+                        self.screen.refresh_masthead()
+                await asyncio.sleep(DEVICE_SECONDS)
+        finally:
+            sampler.close()
+
+
+def device_text(sample: Sample) -> str:
+    """`H200 12.3/139 GiB`, or cores and RAM where there is no GPU."""
+    gpus = [gpu for gpu in sample.gpus if gpu.visible]
+    if gpus:
+        used = sum(gpu.used_bytes or 0 for gpu in gpus)
+        total = sum(gpu.total_bytes or 0 for gpu in gpus)
+        name = gpus[0].name.removeprefix("NVIDIA ")
+        many = f"{len(gpus)} × " if len(gpus) > 1 else ""
+        return f"{many}{name} {used / 2**30:.1f}/{total / 2**30:.0f} GiB"
+    ram = f"{sample.ram_used_bytes / 2**30:.1f}/{sample.ram_total_bytes / 2**30:.0f} GiB"
+    return f"CPU {sample.cpu_count} cores  RAM {ram}"
+
+
+def _screen(mode: str) -> Callable[[], Screen[Any]]:
+    """The screen of a mode; its module is imported when it is first shown."""
+    if mode == "train":
+        from .train import TrainScreen
+
+        return TrainScreen
+    from .runs import RunsScreen
+
+    return RunsScreen
+
+
+def _caller(screen: Screen[Any], action: str) -> Callable[[], Any]:
+    async def call() -> None:
+        await screen.run_action(action)
+
+    return call
+
+
+def _utf8() -> bool:
+    return (locale.getlocale()[1] or locale.getpreferredencoding()).upper().replace("-", "") == "UTF8"

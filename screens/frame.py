@@ -1,0 +1,69 @@
+"""What all screens share: the line on top, the footer, and a word where the terminal is too small."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from .help import HelpScreen
+from .widgets.masthead import Masthead
+
+if TYPE_CHECKING:
+    from .app import Workbench
+
+TABS = [("5", "Train", "train"), ("6", "Runs", "runs")]
+LEAST = (60, 20)
+
+
+class Frame(Screen[None]):
+    """A screen of the workbench. Subclasses set `MODE` and give their content in `compose_body`."""
+
+    MODE: ClassVar[str] = ""
+    TITLE_TEXT: ClassVar[str] = ""
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-high")]
+    BINDINGS = [
+        Binding("question_mark", "help", "help", tooltip="all keys of this screen", id="help"),
+    ]
+
+    app: Workbench
+
+    def compose(self) -> ComposeResult:
+        """Top line, content, footer."""
+        yield Masthead(TABS, self.MODE)
+        yield from self.compose_body()
+        yield Static(id="too-small", markup=False)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def compose_body(self) -> ComposeResult:
+        """The content of the screen."""
+        yield from ()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Below 60 x 20 one line says how much room is needed."""
+        width, height = event.size
+        tiny = width < LEAST[0] or height < LEAST[1]
+        self.set_class(tiny, "-tiny")
+        if tiny:
+            words = f"sftui needs {LEAST[0]} x {LEAST[1]} characters; this terminal has {width} x {height}."
+            self.query_one("#too-small", Static).update(Content(words))
+
+    def on_screen_resume(self) -> None:
+        """Show what has changed while another screen was in front."""
+        self.refresh_masthead()
+
+    def refresh_masthead(self) -> None:
+        """Device and recipe as the app knows them now."""
+        masthead = self.query_one(Masthead)
+        masthead.device = self.app.device_text
+        masthead.recipe = self.app.recipe_name
+
+    def action_help(self) -> None:
+        """Show all keys."""
+        self.app.push_screen(HelpScreen(self))

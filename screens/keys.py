@@ -1,0 +1,25 @@
+"""Names of keys as they stand on a keyboard."""
+
+from __future__ import annotations
+
+from textual.binding import Binding
+
+NAMES = {
+    "question_mark": "?",
+    "slash": "/",
+    "space": "Space",
+    "enter": "Enter",
+    "escape": "Esc",
+    "left": "←",
+    "right": "→",
+    "up": "↑",
+    "down": "↓",
+    "shift+left": "Shift ←",
+    "shift+right": "Shift →",
+    "ctrl+p": "Ctrl P",
+}
+
+
+def key_name(binding: Binding) -> str:
+    """The keys of a binding for people: `← h`."""
+    return " ".join(NAMES.get(key.strip(), key.strip()) for key in binding.key.split(","))

@@ -1,0 +1,318 @@
+"""Runs: all runs of a directory, whoever started them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import DataTable, Input
+
+from sftui.runs import launch
+from sftui.runs.directory import RunDirectory
+from sftui.runs.listing import Listed, delete_run, list_runs
+from sftui.runs.status import Status
+from sftui.words import count, duration, number, size
+
+from .confirm import Confirm
+from .frame import Frame
+from .widgets.panel import Panel
+from .widgets.state import state_text
+from .widgets.text import printable
+
+COLUMNS = (
+    ("run", 46),
+    ("state", 11),
+    ("step", 15),
+    ("loss", 8),
+    ("eval", 8),
+    ("tokens", 9),
+    ("took", 12),
+    ("size", 10),
+)
+# What gives way, in this order, where the terminal is narrow.
+OPTIONAL = ("tokens", "eval", "size", "took")
+
+Row = tuple[Content, ...]
+
+
+class RunsScreen(Frame):
+    """A line a run, kept up to date by looking at the directory."""
+
+    MODE = "runs"
+    CSS_PATH = "runs.tcss"
+    BINDINGS = [
+        Binding("enter", "open", "open", tooltip="watch the run", id="runs.open"),
+        Binding("r", "resume", "resume", tooltip="go on after its last checkpoint", id="runs.resume"),
+        Binding("X", "stop", "stop", tooltip="let it finish its step, save and end", id="runs.stop"),
+        Binding("D", "delete", "delete", tooltip="remove the run and all its files", id="runs.delete"),
+        Binding(
+            "slash",
+            "filter",
+            "filter",
+            tooltip="show only runs whose name or state matches",
+            id="runs.filter",
+        ),
+        Binding("j", "move(1)", "down", show=False, tooltip="next run", id="runs.down"),
+        Binding("k", "move(-1)", "up", show=False, tooltip="run before", id="runs.up"),
+        Binding("y", "copy", "copy", show=False, tooltip="copy the path of the run", id="runs.copy"),
+        Binding("escape", "clear", "all", show=False, tooltip="show all runs again", id="runs.clear"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._listed: list[Listed] = []
+        self._sizes: dict[str, tuple[tuple[str, int], int]] = {}
+        self._columns: tuple[str, ...] = ()
+        self._shown: dict[str, Row] = {}
+
+    def compose_body(self) -> ComposeResult:
+        """A line on the directory, the table, what the run under the cursor says."""
+        with Vertical(id="body"):
+            yield Panel(id="subject")
+            yield Input(placeholder="part of a name, or a state", id="filter", compact=True)
+            yield DataTable(id="table", cursor_type="row", zebra_stripes=False)
+            yield Panel(id="empty")
+            yield Panel(id="detail")
+
+    def on_mount(self) -> None:
+        """Look at once, then every so often."""
+        self.query_one("#filter").display = False
+        self.query_one(DataTable).focus()
+        self._follow()
+
+    def on_screen_resume(self) -> None:
+        """Show at once what has changed meanwhile."""
+        super().on_screen_resume()
+        if self._listed:
+            self._show()
+
+    @work(exclusive=True, group="follow")
+    async def _follow(self) -> None:
+        while True:
+            if self.is_current or not self._listed:
+                self._listed = await asyncio.to_thread(self._look, self.app.folder)
+                launch.reap()
+                self._show()
+            await asyncio.sleep(self.app.refresh_seconds)
+
+    def _look(self, folder: Path) -> list[Listed]:
+        """In a thread: the runs, and the sizes of those that have changed."""
+        listed = list_runs(folder)
+        for one in listed:
+            seen = (one.status.state, one.status.step // 100)
+            if self._sizes.get(one.run.id, (None, 0))[0] != seen:
+                self._sizes[one.run.id] = (seen, one.run.bytes_on_disk())
+        return listed
+
+    # -- showing ---------------------------------------------------------------------------------
+
+    def on_resize(self, event: object = None) -> None:
+        """Other columns may fit now."""
+        super().on_resize(event)  # type: ignore[arg-type]
+        if self._listed:
+            self._show()
+
+    def _fitting(self) -> tuple[str, ...]:
+        names = [name for name, _ in COLUMNS]
+        widths = dict(COLUMNS)
+        widths["run"] = max((len(one.run.id) for one in self._matching()), default=widths["run"])
+        for name in OPTIONAL:
+            if sum(widths[n] + 2 for n in names) <= self.size.width:
+                break
+            names.remove(name)
+        return tuple(names)
+
+    def _show(self) -> None:
+        table = self.query_one(DataTable)
+        listed = self._matching()
+        columns = self._fitting()
+        if columns != self._columns:
+            self._columns = columns
+            self._shown = {}
+            table.clear(columns=True)
+            for name in columns:
+                right = name not in ("run", "state")
+                width = dict(COLUMNS)[name]
+                label = name.rjust(width) if right else name
+                table.add_column(label, key=name, width=None if name == "run" else width)
+        now = time.time()
+        rows = {one.run.id: self._row(one, now) for one in listed}
+        if list(rows) != list(self._shown):
+            current = self._current()
+            table.clear()
+            for key, row in rows.items():
+                table.add_row(*row, key=key)
+            if current is not None and current.run.id in rows:
+                table.move_cursor(row=list(rows).index(current.run.id), animate=False)
+        else:
+            for key, row in rows.items():
+                for name, cell, before in zip(columns, row, self._shown[key], strict=True):
+                    if cell != before or str(cell) != str(before):
+                        table.update_cell(key, name, cell)
+        self._shown = rows
+        alive = sum(one.status.alive for one in self._listed)
+        running = f", {alive} running" if alive else ""
+        plural = "run" if len(self._listed) == 1 else "runs"
+        text = f"{len(self._listed)} {plural}{running} in {self.app.folder}"
+        self.query_one("#subject", Panel).show(Content(text))
+        table.display = bool(self._listed)
+        empty = self.query_one("#empty", Panel)
+        empty.display = not self._listed
+        if not self._listed:
+            empty.show(self._empty_text())
+        self._show_detail()
+        self.refresh_bindings()
+
+    def _empty_text(self) -> Content:
+        return Content.assemble(
+            ("No runs here yet.\n\n", "bold"),
+            "See a complete small run, nothing to download:   sftui demo\n",
+            "Train your own recipe:                           sftui train RECIPE\n",
+            "Look into another directory:                     sftui --output-dir DIR\n\n",
+            ("A run started from any other terminal appears here by itself.", "$text-muted"),
+        )
+
+    def _row(self, one: Listed, now: float) -> Row:
+        status: Status = one.status
+        widths = dict(COLUMNS)
+        step = f"{status.step:,}/{status.max_steps:,}" if status.max_steps else "–"
+        values = {
+            "step": step,
+            "loss": number(status.loss) or "–",
+            "eval": number(status.eval_loss) or "–",
+            "tokens": count(status.tokens) if status.tokens else "–",
+            "took": duration(status.seconds(now)),
+            "size": size(self._sizes.get(one.run.id, (None, 0))[1]),
+        }
+        cells = {name: Content(text.rjust(widths[name])) for name, text in values.items()}
+        cells["run"] = Content(one.run.id)
+        cells["state"] = state_text(status.state)
+        return tuple(cells[name] for name in self._columns)
+
+    def _show_detail(self) -> None:
+        current = self._current()
+        detail = self.query_one("#detail", Panel)
+        detail.display = current is not None
+        if current is None:
+            return
+        status = current.status
+        if status.error:
+            cause, advice = printable(status.error.cause), printable(status.error.advice)
+            detail.show(Content.assemble((f"failed: {cause}\n", "bold $text-error"), advice))
+        elif status.state == "lost":
+            detail.show(
+                Content.styled("lost: the trainer ended without a word; r resumes it", "$text-warning")
+            )
+        else:
+            result = current.run.result
+            where = f"{result.name}: {result}" if result else str(current.run.path)
+            detail.show(Content(f"{status.detail}  {where}" if status.detail else where))
+
+    def _matching(self) -> list[Listed]:
+        wanted = self.query_one("#filter", Input).value.strip().lower()
+        return [one for one in self._listed if wanted in f"{one.run.id} {one.status.state}".lower()]
+
+    def _current(self) -> Listed | None:
+        table = self.query_one(DataTable)
+        if not table.row_count or not table.is_valid_row_index(table.cursor_row):
+            return None
+        key = table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
+        return next((one for one in self._listed if one.run.id == key), None)
+
+    # -- keys ------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what applies to the run under the cursor is shown and works."""
+        if action not in ("open", "resume", "stop", "delete", "copy") or not self.is_mounted:
+            return True
+        current = self._current()
+        if current is None:
+            return False
+        status = current.status
+        if action == "stop":
+            return status.alive
+        if action == "resume":
+            return not status.alive and status.state != "finished"
+        if action == "delete":
+            return not status.alive
+        return True
+
+    @on(DataTable.RowSelected)
+    def action_open(self) -> None:
+        """Watch the run."""
+        current = self._current()
+        if current is not None:
+            self.app.open_run(current.run)
+
+    @on(DataTable.RowHighlighted)
+    def _highlighted(self) -> None:
+        self._show_detail()
+        self.refresh_bindings()
+
+    def action_move(self, rows: int) -> None:
+        """Up or down."""
+        table = self.query_one(DataTable)
+        table.move_cursor(row=table.cursor_row + rows)
+
+    def action_resume(self) -> None:
+        """Go on after the last checkpoint, and watch."""
+        run = self._current_run()
+        if run is not None and self.app.attempt(lambda: launch.resume(run)):
+            self.app.open_run(run)
+
+    def action_stop(self) -> None:
+        """Ask the run to stop, after a yes."""
+        self._confirmed("Stop {}?\nIt finishes its step and saves; r resumes it.", "stop", launch.stop)
+
+    def action_delete(self) -> None:
+        """Remove the run, after a yes."""
+        self._confirmed("Delete {} with its checkpoints and its result?", "delete", delete_run, danger=True)
+
+    def _confirmed(self, question: str, verb: str, act: object, *, danger: bool = False) -> None:
+        run = self._current_run()
+        if run is None:
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.app.attempt(lambda: act(run))  # type: ignore[operator]
+                self._follow()
+
+        self.app.push_screen(Confirm(question.format(run.id), verb, danger=danger), answered)
+
+    def _current_run(self) -> RunDirectory | None:
+        current = self._current()
+        return current.run if current else None
+
+    def action_filter(self) -> None:
+        """Type part of a name or a state."""
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter_changed(self) -> None:
+        self._show()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_done(self) -> None:
+        self.query_one(DataTable).focus()
+
+    def action_clear(self) -> None:
+        """All runs again."""
+        field = self.query_one("#filter", Input)
+        field.value = ""
+        field.display = False
+        self.query_one(DataTable).focus()
+
+    def action_copy(self) -> None:
+        """Copy the path of the run."""
+        run = self._current_run()
+        if run is not None:
+            self.app.copy(str(run.path))

@@ -1,0 +1,266 @@
+"""What the Train screen says, as text: pure functions of a run's status and history."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from textual.content import Content
+
+from sftui.runs.directory import RunDirectory
+from sftui.runs.history import Answer, History
+from sftui.runs.status import Status
+from sftui.words import count, duration, number, rate, size
+
+from .widgets.bars import meter, progress
+from .widgets.state import state_text
+from .widgets.text import printable
+
+DELTA_STEPS = 100
+LABEL = 11
+
+Part = Content | str | tuple[str, str]
+
+
+def subject(status: Status, history: History, now: float, *, frozen: bool) -> Content:
+    """State, step, epoch, pace and end of a run in one line."""
+    parts: list[Part] = [state_text(status.state), "  "]
+    if status.max_steps:
+        parts += ["step ", (f"{status.step:,}", "bold"), f"/{status.max_steps:,}"]
+        parts.append(f"  epoch {status.epoch:.2f}/{status.num_train_epochs:g}")
+    pace = history.seconds_per_step()
+    left = history.seconds_left(status.max_steps)
+    if status.alive and pace is not None and left is not None:
+        clock = time.strftime("%H:%M", time.localtime(now + left))
+        parts.append(f"  {duration(pace)}/step  ends in {duration(left)} ({clock})")
+    elif status.started:
+        parts.append(f"  took {duration(status.seconds(now))}" if not status.alive else "")
+    if status.detail:
+        parts += ["  ", (printable(status.detail), "$text-accent")]
+    if status.alive and status.heartbeat and now - status.heartbeat > 60:
+        parts += ["  ", (f"no sign of life for {duration(now - status.heartbeat)}", "bold $text-warning")]
+    if frozen:
+        parts += ["  ", (" frozen (Space) ", "reverse")]
+    return Content.assemble(*parts)
+
+
+def progress_line(status: Status, width: int) -> Content:
+    """A thin bar with the share of steps done."""
+    fraction = status.step / status.max_steps if status.max_steps else 0.0
+    done, rest = progress(fraction, max(1, width - 6))
+    return Content.assemble((done, "$accent"), (rest, "$text-muted"), f"{fraction:>5.0%}")
+
+
+def notice(status: Status, run: RunDirectory) -> Content | None:
+    """What a person must know about how the run ended and what they can do; None while it is alive."""
+    if status.state == "failed" and status.error:
+        cause, advice = printable(status.error.cause), printable(status.error.advice)
+        return Content.assemble((f"failed: {cause}\n", "bold $text-error"), f"{advice}. r resumes")
+    if status.state == "lost":
+        steps = run.checkpoint_steps()
+        after = (
+            f"r resumes after step {steps[-1]:,}" if steps else "r starts it again: no checkpoint was written"
+        )
+        text = "lost: the trainer ended without a word (killed, out of host memory, or the machine restarted)"
+        return Content.assemble((f"{text}\n", "bold $text-warning"), after)
+    if status.state == "stopped":
+        return Content(f"stopped and saved after step {status.step:,}. r resumes")
+    if status.state == "finished" and run.result is not None:
+        return Content.assemble(("finished. ", "bold $text-success"), f"{run.result.name}: {run.result}")
+    return None
+
+
+def now_panel(status: Status, history: History) -> Content:
+    """The last values, a line each."""
+    event: Mapping[str, Any] = history.step or {}
+    best = history.best_eval()
+    last_eval = history.eval_loss.last
+    evaluation = ""
+    if last_eval is not None and best is not None:
+        evaluation = "best" if last_eval.step == best[0] else f"best {number(best[1])} at {best[0]:,}"
+        evaluation = f"at {last_eval.step:,}, {evaluation}"
+    tokens, trained = event.get("tokens", 0), event.get("trained_tokens", 0)
+    share = f"{trained / tokens:.0%} of them" if tokens else ""
+    lines = [
+        _line("loss", number(event.get("loss")), _delta(history)),
+        _line("eval loss", number(last_eval.value if last_eval else None), evaluation),
+        _line("lr", rate(event.get("learning_rate")), ""),
+        _line("grad norm", number(event.get("grad_norm"), 3), ""),
+        _line("speed", count(event.get("tokens_per_second") or 0), "tok/s"),
+        _line("tokens", count(tokens), "seen"),
+        _line("trained", count(trained), share),
+    ]
+    if history.checkpoints:
+        lines.append(_line("checkpoint", f"{history.checkpoints[-1]:,}", "last saved step"))
+    return Content("\n").join(lines)
+
+
+def machine_panel(memory: Mapping[str, Any] | None, width: int) -> Content:
+    """GPU memory, load, power and heat; CPU and RAM."""
+    if memory is None:
+        return Content.styled("no sample yet", "$text-muted")
+    lines: list[Content] = []
+    total = next((gpu["total_bytes"] for gpu in _own(memory) if gpu.get("total_bytes")), None)
+    if total and "allocated_bytes" in memory:
+        for label in ("allocated", "reserved", "peak"):
+            used = memory.get(f"{label}_bytes")
+            if used is not None:
+                lines.append(_meter(label, used, total, width))
+    for gpu in _own(memory):
+        used, all_of_it = gpu.get("used_bytes"), gpu.get("total_bytes")
+        if used is not None and all_of_it:
+            lines.append(_meter(f"GPU {gpu['index']}", used, all_of_it, width))
+        facts = _gpu_facts(gpu)
+        if facts:
+            lines.append(Content(f"{'':{LABEL}}{facts}"))
+    cpu = memory.get("cpu_percent")
+    lines.append(_line("CPU", f"{cpu:.0f}%" if cpu is not None else "", "of one core"))
+    if memory.get("rss_bytes"):
+        lines.append(_line("trainer", size(memory["rss_bytes"]), "of RAM"))
+    if memory.get("ram_total_bytes"):
+        lines.append(_meter("RAM", memory["ram_used_bytes"], memory["ram_total_bytes"], width))
+    return Content("\n").join(lines)
+
+
+def machine_title(memory: Mapping[str, Any] | None) -> str:
+    """The border title of the machine panel."""
+    names = [str(gpu["name"]) for gpu in _own(memory or {})]
+    if not names:
+        return "machine"
+    return names[0] if len(names) == 1 else f"{len(names)} × {names[0]}"
+
+
+def numbers(status: Status, history: History, width: int) -> Content:
+    """The same values in two lines, for a narrow terminal."""
+    event: Mapping[str, Any] = history.step or {}
+    memory: Mapping[str, Any] = history.memory or {}
+    last_eval = history.eval_loss.last
+    first = [
+        ("loss", number(event.get("loss"))),
+        ("eval", number(last_eval.value) if last_eval else ""),
+        ("lr", rate(event.get("learning_rate"))),
+        ("norm", number(event.get("grad_norm"), 3)),
+        ("tok/s", count(event.get("tokens_per_second") or 0)),
+        ("trained", count(event.get("trained_tokens", 0))),
+    ]
+    second: list[tuple[str, str]] = []
+    for gpu in _own(memory):
+        used, total = gpu.get("used_bytes"), gpu.get("total_bytes")
+        if used is not None and total:
+            second.append((f"GPU {gpu['index']}", f"{used / 2**30:.1f}/{total / 2**30:.0f} GiB"))
+        second.append(("", _gpu_facts(gpu)))
+    if memory.get("allocated_bytes") is not None:
+        second.append(("allocated", size(memory["allocated_bytes"])))
+        second.append(("reserved", size(memory["reserved_bytes"])))
+    if memory.get("cpu_percent") is not None:
+        second.append(("CPU", f"{memory['cpu_percent']:.0f}%"))
+    if memory.get("rss_bytes"):
+        second.append(("trainer", size(memory["rss_bytes"])))
+    if memory.get("ram_total_bytes"):
+        used, total = memory["ram_used_bytes"], memory["ram_total_bytes"]
+        second.append(("RAM", f"{used / 2**30:.1f}/{total / 2**30:.0f} GiB"))
+    return Content("\n").join([_pairs(first, width), _pairs(second, width)])
+
+
+def answers(pairs: Sequence[tuple[Answer, Answer]], single: Sequence[Answer]) -> Content:
+    """Held-out questions with the model's answers before and after; only before where there is no after."""
+    parts: list[Part] = []
+    for first, latest in pairs:
+        parts += _question(first)
+        parts += [(f"  step {first.step:<6,} ", "$text-muted"), f"{printable(first.text)}\n"]
+        parts += [
+            (f"  step {latest.step:<6,} ", "$text-muted"),
+            (f"{printable(latest.text)}\n", "bold $text-accent"),
+        ]
+    if not pairs:
+        for answer in single:
+            parts += _question(answer)
+            parts += [(f"  step {answer.step:<6,} ", "$text-muted"), f"{printable(answer.text)}\n"]
+    if not parts:
+        return Content.styled(
+            "no answers yet: training.sample_rows says how many held-out rows are answered", "$text-muted"
+        )
+    return Content.assemble(*parts).rstrip()
+
+
+def warnings(messages: Sequence[str]) -> Content:
+    """All warnings, the newest last."""
+    if not messages:
+        return Content.styled("no warnings", "$text-muted")
+    return Content("\n").join(
+        [Content.assemble(("! ", "bold $text-warning"), printable(m)) for m in messages]
+    )
+
+
+def log(lines: Sequence[str]) -> Content:
+    """The end of the trainer's log."""
+    if not lines:
+        return Content.styled("the log is empty", "$text-muted")
+    return Content("\n".join(printable(line) for line in lines))
+
+
+def _question(answer: Answer) -> list[Part]:
+    return [
+        (printable(answer.prompt), "bold"),
+        (f"  {printable(answer.where)}  expected ", "$text-muted"),
+        f"{printable(answer.expected)}\n",
+    ]
+
+
+def _own(memory: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The GPUs that the trainer can see."""
+    return [gpu for gpu in memory.get("gpus", ()) if gpu.get("visible", True)]
+
+
+def _gpu_facts(gpu: Mapping[str, Any]) -> str:
+    facts = []
+    for key, unit in (("utilization_percent", "%"), ("power_watts", " W"), ("temperature_celsius", " °C")):
+        if gpu.get(key) is not None:
+            facts.append(f"{gpu[key]:.0f}{unit}")
+    return "  ".join(facts)
+
+
+def _delta(history: History) -> str:
+    """Change of the smoothed loss over the last hundred steps."""
+    last = history.loss.last
+    if last is None or last.step <= DELTA_STEPS:
+        return ""
+    before = history.loss.nearest(last.step - DELTA_STEPS)
+    if before is None or before.smooth != before.smooth or last.smooth != last.smooth:
+        return ""
+    return f"{last.smooth - before.smooth:+.3f} in {DELTA_STEPS} steps"
+
+
+def _line(label: str, value: str, note: str) -> Content:
+    return Content.assemble(
+        (f"{label:<{LABEL}}", "$text-muted"),
+        (f"{value or '–':>10}", "bold"),
+        (f"  {note}" if note else "", "$text-muted"),
+    )
+
+
+def _meter(label: str, used: float, total: float, width: int) -> Content:
+    """`reserved   12.1/139.8 GiB ██▎`, amber above 90% and red above 97%."""
+    fraction = used / total
+    figures = f"{used / 2**30:.1f}/{total / 2**30:.1f} GiB"
+    room = max(0, width - LABEL - 18)
+    style = "$text-error" if fraction > 0.97 else "$text-warning" if fraction > 0.9 else "$accent"
+    return Content.assemble(
+        (f"{label:<{LABEL}}", "$text-muted"), (f"{figures:>16}", "bold"), "  ", (meter(fraction, room), style)
+    )
+
+
+def _pairs(pairs: Sequence[tuple[str, str]], width: int) -> Content:
+    """`label value` pairs side by side, as many as there is room for."""
+    parts: list[Part] = []
+    used = 0
+    for label, value in pairs:
+        if not value:
+            continue
+        length = len(label) + len(value) + 1 + (2 if parts else 0)
+        if used + length > width:
+            break
+        used += length
+        parts += ["  " if parts else "", (f"{label} " if label else "", "$text-muted"), (value, "bold")]
+    return Content.assemble(*parts)

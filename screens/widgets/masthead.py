@@ -1,0 +1,57 @@
+"""The line on top of every screen: the screens by digit, the open recipe, the device."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.geometry import Size
+from textual.reactive import reactive
+from textual.widget import Widget
+
+
+class Masthead(Widget):
+    """` sftui  5 Train  [6 Runs]      gsm8k.yaml      H200 12.3/139 GiB`; screens can be clicked."""
+
+    DEFAULT_CSS = """
+    Masthead {
+        dock: top;
+        height: 1;
+        background: $surface;
+        color: $foreground;
+    }
+    """
+
+    ALLOW_SELECT = False
+
+    device = reactive("")
+    """This machine in short."""
+
+    recipe = reactive("")
+    """The open recipe's file."""
+
+    def __init__(self, tabs: list[tuple[str, str, str]], current: str) -> None:
+        """`tabs` are (digit, title, mode)."""
+        super().__init__()
+        self._tabs = tabs
+        self._current = current
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        """As wide as the screen."""
+        return container.width
+
+    def render(self) -> Content:
+        """One line; the recipe gives way first where it is narrow."""
+        parts = [Content.styled(" sftui ", "bold $accent")]
+        for digit, title, mode in self._tabs:
+            label = Content(f" {digit} {title} ")
+            style = "bold reverse" if mode == self._current else "$text-muted"
+            parts.append(
+                Content.from_markup(f"[@click=app.show('{mode}')]$label[/]", label=label).stylize(style)
+            )
+        left = Content("").join(parts)
+        right = Content(f"{self.device} ")
+        room = self.size.width - left.cell_length - right.cell_length
+        middle = Content(self.recipe if len(self.recipe) + 4 <= room else "")
+        gap = max(1, room - middle.cell_length)
+        return Content.assemble(
+            left, " " * (gap // 2), middle.stylize("$text-muted"), " " * (gap - gap // 2), right
+        )

@@ -1,0 +1,262 @@
+"""The commands: parse, call the engine, print or open the workbench."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftui import __version__
+from sftui.errors import InputError
+
+if TYPE_CHECKING:
+    from sftui.runs.directory import RunDirectory
+
+RUNS = "runs"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 failed or 'no', 2 unusable input."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser, commands = _parsers()
+    named = next((word for word in arguments if not word.startswith("-")), None)
+    if named is not None and named not in commands:
+        # `sftui RECIPE [key=value ..]` opens the workbench on a recipe.
+        arguments = ["open", *arguments]
+    options = parser.parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = getattr(options, "command", _open)
+    try:
+        return command(options)
+    except InputError as error:
+        print(f"sftui: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of our output has gone (`sftui log | head`): nothing more to say.
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, set[str]]:
+    screen = argparse.ArgumentParser(add_help=False)
+    screen.add_argument(
+        "--refresh",
+        type=_seconds,
+        default=1.0,
+        metavar="SECONDS",
+        help="between two looks at a run (default 1)",
+    )
+    screen.add_argument(
+        "--glyphs", choices=("auto", "braille", "block"), default="auto", help="how plots are drawn"
+    )
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument(
+        "--output-dir",
+        type=Path,
+        default=Path(RUNS),
+        metavar="DIR",
+        help=f"where the runs are (default {RUNS})",
+    )
+    recipe = argparse.ArgumentParser(add_help=False)
+    recipe.add_argument("recipe", metavar="RECIPE", help="a recipe file, or the name of a ready one")
+    recipe.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. training.learning_rate=1e-4")
+    one_run = argparse.ArgumentParser(add_help=False)
+    one_run.add_argument(
+        "run", nargs="?", metavar="RUN", help="id, its beginning, or a path (default: the live or newest run)"
+    )
+
+    parser = argparse.ArgumentParser(
+        prog="sftui",
+        description="A terminal workbench for supervised fine-tuning of language models.",
+        epilog="sftui [RECIPE [key=value ..]] opens the workbench; sftui COMMAND --help tells more.",
+        parents=[screen, where],
+    )
+    parser.add_argument("--version", action="version", version=f"sftui {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND")
+
+    def add(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        one = commands.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", parents=parents
+        )
+        one.set_defaults(command=run)
+        return one
+
+    # Options of the workbench may stand on either side of the recipe: a default here would win over it.
+    opening = commands.add_parser("open", parents=[recipe], argument_default=argparse.SUPPRESS)
+    opening.add_argument("--refresh", type=_seconds, help=argparse.SUPPRESS)
+    opening.add_argument("--glyphs", choices=("auto", "braille", "block"), help=argparse.SUPPRESS)
+    opening.add_argument("--output-dir", type=Path, help=argparse.SUPPRESS)
+    opening.set_defaults(command=_open)
+
+    demo = add("demo", _demo, "train a small model that comes along, watched live", screen, where)
+    demo.add_argument("--headless", action="store_true", help="plain progress lines instead of the workbench")
+    train = add("train", _train, "train a recipe in the foreground", recipe)
+    train.add_argument("--detach", action="store_true", help="print the run's id and return")
+    runs = add("runs", _runs, "list runs", where)
+    runs.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    add("attach", _attach, "watch a run in the workbench", one_run, where, screen)
+    log = add("log", _log, "print the trainer's log", one_run, where)
+    log.add_argument("-f", "--follow", action="store_true", help="go on printing until the run ends")
+    log.add_argument("-n", "--lines", type=int, metavar="N", help="only the last N lines")
+    stop = add("stop", _stop, "let a run finish its step, save and end", one_run, where)
+    stop.add_argument("--wait", action="store_true", help="return when it has ended")
+    stop.add_argument("--kill", action="store_true", help="end it at once, without saving")
+    resume = add("resume", _resume, "go on after the last checkpoint of a run", one_run, where)
+    resume.add_argument("--detach", action="store_true", help="return at once")
+    doctor = add("doctor", _doctor, "tell what this machine has and what is missing")
+    doctor.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return parser, set(commands.choices)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"found {text}: expected 0.1 to 3600")
+    return value
+
+
+def _command_line() -> list[str]:
+    return ["sftui", *sys.argv[1:]]
+
+
+def _open(options: argparse.Namespace) -> int:
+    """Open the workbench, on a recipe where one is given."""
+    recipe, name = None, ""
+    if getattr(options, "recipe", None) is not None:
+        from sftui.recipe_file import load_recipe
+
+        recipe, name = load_recipe(options.recipe, options.overrides), options.recipe
+    folder = Path(recipe.output_dir) if recipe else options.output_dir
+    return _workbench(options, folder, recipe=recipe, recipe_name=name)
+
+
+def _workbench(options: argparse.Namespace, folder: Path, **start: Any) -> int:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError("the workbench needs a terminal; see sftui --help for commands that do not")
+    from sftui.screens.app import Workbench
+
+    app = Workbench(folder, refresh=options.refresh, glyphs=options.glyphs, **start)
+    app.run()
+    if app.parting_words:
+        print(app.parting_words)
+    return app.return_code or 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from sftui import demo
+    from sftui.recipe_file import load_recipe
+    from sftui.runs import launch
+
+    recipe = load_recipe(demo.RECIPE, [f"output_dir={options.output_dir.absolute()}"])
+    run = launch.start(recipe, _command_line())
+    if options.headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return _follow(run)
+    return _workbench(options, options.output_dir.absolute(), run=run)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from sftui import preflight
+    from sftui.recipe_file import load_recipe
+    from sftui.runs import launch
+
+    recipe = load_recipe(options.recipe, options.overrides)
+    preflight.check(recipe)
+    run = launch.start(recipe, _command_line())
+    if options.detach:
+        _say_if_logout_ends_it()
+        print(run.id)
+        return 0
+    return _follow(run)
+
+
+def _follow(run: RunDirectory) -> int:
+    from sftui.progress import follow
+
+    return follow(run)
+
+
+def _say_if_logout_ends_it() -> None:
+    from sftui.machine import survives_logout
+
+    survives, advice = survives_logout()
+    if not survives:
+        print(f"sftui: {advice}", file=sys.stderr)
+
+
+def _find(options: argparse.Namespace) -> RunDirectory:
+    from sftui.runs.listing import find_run
+
+    return find_run(options.run, options.output_dir)
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from sftui.runs.listing import list_runs
+    from sftui.table import runs_as_json, runs_as_text
+
+    listed = list_runs(options.output_dir.absolute())
+    if options.json:
+        print(runs_as_json(listed))
+    elif listed:
+        print(runs_as_text(listed))
+    else:
+        print(
+            f"no runs in {options.output_dir}; start one: sftui train RECIPE, or sftui demo", file=sys.stderr
+        )
+    return 0
+
+
+def _attach(options: argparse.Namespace) -> int:
+    run = _find(options)
+    return _workbench(options, run.path.parent, run=run)
+
+
+def _log(options: argparse.Namespace) -> int:
+    from sftui.progress import print_log
+
+    print_log(_find(options), lines=options.lines, follow=options.follow)
+    return 0
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from sftui.progress import wait_for_end
+    from sftui.runs import launch
+
+    run = _find(options)
+    if options.kill:
+        if not launch.kill(run):
+            raise InputError("is not running on this machine", file=run.id)
+        print(f"{run.id}: killed")
+        return 0
+    launch.stop(run)
+    print(f"{run.id}: will finish its step, save and end")
+    return wait_for_end(run) if options.wait else 0
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from sftui.runs import launch
+
+    run = _find(options)
+    launch.resume(run)
+    checkpoint = run.last_checkpoint()
+    after = f"after {checkpoint.name}" if checkpoint else "from the start: there is no checkpoint"
+    print(f"{run.id}: goes on {after}", file=sys.stderr)
+    if options.detach:
+        _say_if_logout_ends_it()
+        print(run.id)
+        return 0
+    return _follow(run)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    import json
+
+    from sftui import doctor
+
+    checks = doctor.diagnose()
+    print(json.dumps(doctor.as_json(checks), indent=2) if options.json else doctor.render(checks))
+    return doctor.exit_code(checks)

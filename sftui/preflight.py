@@ -1,0 +1,50 @@
+"""What can be seen to be wrong before a run is made: paths, first rows, tokenizer, model files."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from sftui.data.formats import read_conversation
+from sftui.data.sources import open_rows
+from sftui.data.tokenizer import load_tokenizer
+from sftui.errors import InputError
+from sftui.recipe import Recipe
+
+
+def check(recipe: Recipe) -> None:
+    """Raise `InputError` for what would end the run in its first seconds anyway.
+
+    Reads no more than the first row of each source and the tokenizer; a model on the Hub is not
+    downloaded for it.
+    """
+    for source in (*recipe.data.train, *recipe.data.eval):
+        rows = open_rows(source)
+        read_conversation(rows[0], source, rows.where(0))
+    name = recipe.model.name_or_path
+    folder = Path(name)
+    if folder.is_absolute():
+        _check_model_folder(folder)
+        load_tokenizer(name, recipe.model.revision)
+
+
+def _check_model_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        beside = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        near = difflib.get_close_matches(folder.name, beside, n=1)
+        raise InputError(
+            "there is no such directory",
+            file=folder,
+            key="model.name_or_path",
+            hint=f"did you mean {near[0]}?"
+            if near
+            else "expected a model directory or a Hub id (owner/name)",
+        )
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            "has no config.json: expected a model in Hugging Face layout",
+            file=folder,
+            key="model.name_or_path",
+        )
+    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+        raise InputError("has no weights (*.safetensors or *.bin)", file=folder, key="model.name_or_path")

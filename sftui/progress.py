@@ -1,0 +1,204 @@
+"""Following a run from a plain terminal or a pipe: a progress bar, or lines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from sftui.runs import launch
+from sftui.runs.directory import RunDirectory
+from sftui.runs.history import Answer, History, Watch, tail
+from sftui.runs.status import Status, read_status
+from sftui.words import count, duration, number, rate
+
+POLL_SECONDS = 0.25
+LINE_SECONDS = 5.0
+
+
+def follow(run: RunDirectory) -> int:
+    """Show a run until it ends; returns the exit code. Ctrl-C stops it cleanly, a second one kills it.
+
+    The run does not depend on this: when the terminal goes, it goes on.
+    """
+    print(f"run {run.id}  (watch it elsewhere: sftui attach {run.path})", file=sys.stderr)
+    watch = Watch(run)
+    show = _bar if sys.stdout.isatty() else _lines
+    interrupts = 0
+    shown = show()
+    shown(watch, False)
+    while watch.status is None or watch.status.alive:
+        try:
+            time.sleep(POLL_SECONDS)
+            launch.reap()
+            watch.catch_up()
+            shown(watch, False)
+        except KeyboardInterrupt:
+            interrupts += 1
+            if interrupts == 1:
+                run.request("stop")
+                print("\nstopping: finishes the step and saves; Ctrl-C again kills it", file=sys.stderr)
+            else:
+                launch.kill(run)
+                print("\nkilled", file=sys.stderr)
+    watch.catch_up()
+    shown(watch, True)
+    return _report(run, watch.status, watch.history)
+
+
+def _report(run: RunDirectory, status: Status, history: History) -> int:
+    """The last lines: answers before and after, how it ended, where the result is."""
+    for first, latest in history.before_and_after():
+        print(_pair(first, latest))
+    if status.state == "failed" and status.error:
+        print(f"failed: {status.error.cause}\n  {status.error.advice}", file=sys.stderr)
+        return 2 if status.error.kind == "input" else 1
+    if status.state == "lost":
+        print(f"lost: the trainer ended without a word; go on with: sftui resume {run.id}", file=sys.stderr)
+        return 1
+    took = duration(status.seconds(time.time()))
+    losses = f"loss {number(status.loss)}"
+    if status.eval_loss is not None:
+        losses += f", held out {number(status.eval_loss)}"
+    print(f"{status.state} after {status.step:,} steps in {took}: {losses}")
+    if status.state == "stopped":
+        print(f"go on with: sftui resume {run.id}")
+    result = run.result
+    if result is not None:
+        print(f"{result.name}: {result}")
+    return 0
+
+
+def _pair(first: Answer, latest: Answer) -> str:
+    return "\n".join(
+        (
+            f"question  {_one_line(first.prompt)}",
+            f"  before  {_one_line(first.text)}",
+            f"  after   {_one_line(latest.text)}",
+        )
+    )
+
+
+def _one_line(text: str) -> str:
+    shown = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(shown.split())
+
+
+Show = Callable[[Watch, bool], None]
+
+
+def _lines() -> Show:
+    """Plain lines: one every few seconds, one for each evaluation, checkpoint and warning."""
+    said: dict[str, float] = {"step": 0, "at": 0.0, "warnings": 0, "detail": 0}
+    detail = ""
+    evaluations: dict[int, float] = {}
+
+    def show(watch: Watch, final: bool) -> None:
+        nonlocal detail, evaluations
+        status, history = watch.status, watch.history
+        if status is None:
+            return
+        for warning in history.warnings[int(said["warnings"]) :]:
+            print(f"warning: {warning}", flush=True)
+        said["warnings"] = len(history.warnings)
+        now = time.monotonic()
+        phase = status.detail.split(" ", 1)[0]
+        if phase and phase != detail and status.step == 0:
+            print(status.detail, flush=True)
+        detail = phase
+        if (
+            history.step
+            and history.step["step"] != said["step"]
+            and (final or now - said["at"] >= LINE_SECONDS)
+        ):
+            said.update(step=history.step["step"], at=now)
+            print(_step_line(status, history), flush=True)
+        for step, loss in history.evaluations.items():
+            if evaluations.get(step) != loss:
+                print(f"evaluation at step {step:,}: loss {number(loss)}", flush=True)
+        evaluations = dict(history.evaluations)
+
+    return show
+
+
+def _step_line(status: Status, history: History) -> str:
+    event = history.step or {}
+    parts = [
+        f"step {event.get('step', 0):,}/{status.max_steps:,}",
+        f"loss {number(event.get('loss'))}",
+        f"lr {rate(event.get('learning_rate'))}",
+        f"{count(event.get('tokens_per_second') or 0)} tok/s",
+    ]
+    left = history.seconds_left(status.max_steps)
+    if left:
+        parts.append(f"ends in {duration(left)}")
+    return "  ".join(parts)
+
+
+def _bar() -> Show:
+    """One line with a bar, redrawn in place; evaluations and warnings scroll above it."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    progress = Progress(
+        TextColumn("{task.fields[state]}"),
+        BarColumn(),
+        TextColumn("{task.fields[text]}"),
+        console=Console(highlight=False),
+        auto_refresh=False,
+    )
+    task = progress.add_task("", total=None, state="starting", text="")
+    progress.start()
+    told: dict[str, int] = {"warnings": 0}
+    evaluations: dict[int, float] = {}
+
+    def show(watch: Watch, final: bool) -> None:
+        nonlocal evaluations
+        status, history = watch.status, watch.history
+        if status is not None:
+            for warning in history.warnings[told["warnings"] :]:
+                progress.print(f"[yellow]warning:[/] {escape(warning)}")
+            told["warnings"] = len(history.warnings)
+            for step, loss in history.evaluations.items():
+                if evaluations.get(step) != loss:
+                    progress.print(f"evaluation at step {step:,}: loss {number(loss)}")
+            evaluations = dict(history.evaluations)
+            text = _step_line(status, history) if history.step and not status.detail else status.detail
+            total = status.max_steps or None
+            progress.update(task, total=total, completed=status.step, state=status.state, text=escape(text))
+            progress.refresh()
+        if final:
+            progress.stop()
+
+    return show
+
+
+def wait_for_end(run: RunDirectory) -> int:
+    """Wait until a run has ended; 0 if it stopped or finished, else 1."""
+    while (status := read_status(run)) is not None and status.alive:
+        launch.reap()
+        time.sleep(POLL_SECONDS)
+    return 0 if status is not None and status.state in ("stopped", "finished") else 1
+
+
+def print_log(run: RunDirectory, *, lines: int | None, follow: bool) -> None:
+    """Print the trainer's log, its last lines, or on and on until the run has ended."""
+    try:
+        file = run.log_file.open("r", encoding="utf-8", errors="replace")
+    except OSError:
+        print(f"{run.id}: no log yet", file=sys.stderr)
+        return
+    with file:
+        if lines is not None:
+            for line in tail(run.log_file, lines):
+                print(line)
+            file.seek(0, 2)
+        while True:
+            status = read_status(run)
+            while chunk := file.read(65_536):
+                sys.stdout.write(chunk)
+            sys.stdout.flush()
+            if not follow or status is None or not status.alive:
+                return
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,195 @@
+"""Recipes on disk: YAML in and out, `key=value` overrides, and errors that name file, line and key."""
+
+from __future__ import annotations
+
+import difflib
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from sftui.errors import InputError, shorten
+from sftui.recipe import Recipe, source_list
+from sftui.recipe_errors import Key, explain
+from sftui.recipe_override import get, parse_override, put
+
+
+def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """The recipe in a file (or the ready one of that name), with overrides, its paths made absolute.
+
+    Relative paths in a file are relative to that file; in an override and in a ready recipe, to the
+    current directory. Raises `InputError` naming file, line and dotted key.
+    """
+    path = find_recipe(name)
+    base = Path.cwd() if path.parent == ready_recipes() else path.parent
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 text (byte {error.start}): expected a recipe in YAML"
+        raise InputError(problem, file=name) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=name) from None
+    return parse_recipe(text, overrides, file=str(name), base=base)
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The file of a recipe given as a path or as the name of a ready recipe."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        raise InputError("is a directory: expected a recipe file (.yaml)", file=name)
+    if path.exists():
+        return path.absolute()
+    ready = ready_recipes()
+    known = sorted(file.stem for file in ready.glob("*.yaml"))
+    if str(name) in known:
+        return ready / f"{name}.yaml"
+    folder = path.parent
+    beside = [file.name for file in folder.glob("*.y*ml")] if folder.is_dir() else []
+    near = difflib.get_close_matches(path.name, [*beside, *known], n=1)
+    raise InputError(
+        "no such recipe: expected a file, or the name of a ready recipe",
+        file=name,
+        hint=f"did you mean {near[0]}?" if near else f"ready recipes: {', '.join(known)}",
+    )
+
+
+def ready_recipes() -> Path:
+    """The folder of the recipes that come with sftui."""
+    from importlib import import_module
+
+    package = import_module("sftui.recipes")
+    return Path(next(iter(package.__path__)))
+
+
+def parse_recipe(
+    text: str, overrides: Iterable[str] = (), *, file: str = "recipe", base: Path | None = None
+) -> Recipe:
+    """The recipe in `text`; see `load_recipe`. Without `base`, paths stay as they are written."""
+    tree = _parse_yaml(text, file)
+    lines = _line_numbers(tree)
+    plain = _plain(tree)
+    assert isinstance(plain, dict)
+    _expand_sources(plain)
+    if base is not None:
+        plain.setdefault("output_dir", "runs")
+        _resolve(plain, base)
+    overridden: dict[Key, str] = {}
+    for override in overrides:
+        key, value = parse_override(override)
+        put(plain, key, _resolve_at(key, value, Path.cwd()))
+        overridden[key] = override
+    try:
+        return Recipe.model_validate(plain)
+    except ValidationError as error:
+        raise explain(error, file, lines, overridden) from None
+
+
+def dump_recipe(recipe: Recipe, comment: str = "") -> str:
+    """The recipe as YAML with every field; `parse_recipe` gives an equal recipe back."""
+    yaml = YAML(typ="rt")
+    yaml.default_flow_style = False
+    yaml.width = 4096
+    out = io.StringIO()
+    for line in comment.splitlines():
+        out.write(f"# {line}".rstrip() + "\n")
+    yaml.dump(recipe.model_dump(mode="json"), out)
+    return out.getvalue()
+
+
+def _parse_yaml(text: str, file: str) -> CommentedMap:
+    try:
+        tree = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else None
+        problem = str(error.problem or error.context or "is not YAML").split("\n", 1)[0]
+        raise InputError(f"is not valid YAML: {problem}", file=file, line=line) from None
+    except (YAMLError, ValueError) as error:
+        first = str(error).strip().split("\n", 1)[0]
+        raise InputError(f"is not valid YAML: {first}", file=file) from None
+    if tree is None:
+        raise InputError("is empty: expected the sections model, data, adapter, training", file=file)
+    if not isinstance(tree, CommentedMap):
+        found = "a list" if isinstance(tree, CommentedSeq) else shorten(tree)
+        expected = "expected the sections model, data, adapter, training"
+        raise InputError(f"found {found}: {expected}", file=file, line=1)
+    return tree
+
+
+def _line_numbers(node: Any, key: Key = ()) -> dict[Key, int]:
+    """1-based line of every key and list item below `node`."""
+    lines: dict[Key, int] = {}
+    if isinstance(node, CommentedMap):
+        for name, value in node.items():
+            position = node.lc.data.get(name) if node.lc.data else None
+            if position is not None:
+                lines[(*key, str(name))] = position[0] + 1
+            lines |= _line_numbers(value, (*key, str(name)))
+    elif isinstance(node, CommentedSeq):
+        for index, value in enumerate(node):
+            position = node.lc.data.get(index) if node.lc.data else None
+            if position is not None:
+                lines[(*key, index)] = position[0] + 1
+            lines |= _line_numbers(value, (*key, index))
+    return lines
+
+
+def _plain(node: Any) -> Any:
+    """The tree in plain Python types (the YAML library's own carry layout that pydantic must not keep)."""
+    if isinstance(node, Mapping):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_plain(value) for value in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _expand_sources(tree: dict[str, Any]) -> None:
+    """Write the short forms of `data.train` and `data.eval` out, so that an override can reach into them."""
+    data = tree.get("data")
+    for part in ("train", "eval"):
+        if isinstance(data, dict) and part in data:
+            data[part] = source_list(data[part])
+
+
+def _resolve(tree: dict[str, Any], base: Path) -> None:
+    """Make a recipe's paths absolute, in place; what is not of the right type is left to validation."""
+    if isinstance(tree.get("output_dir"), str):
+        tree["output_dir"] = _absolute(tree["output_dir"], base)
+    model, data = tree.get("model"), tree.get("data")
+    if isinstance(model, dict) and isinstance(model.get("name_or_path"), str):
+        model["name_or_path"] = _absolute_model(model["name_or_path"], base)
+    for part in ("train", "eval"):
+        items = data.get(part) if isinstance(data, dict) else None
+        for item in items if isinstance(items, list) else ():
+            if isinstance(item, dict) and isinstance(item.get("path"), str):
+                item["path"] = _absolute(item["path"], base)
+
+
+def _resolve_at(key: Key, value: Any, base: Path) -> Any:
+    """The overriding `value` of `key`, its paths made absolute."""
+    branch: dict[str, Any] = {}
+    if any(isinstance(part, int) and part > 0 for part in key):
+        key = tuple(0 if isinstance(part, int) else part for part in key)
+    put(branch, key, value)
+    _expand_sources(branch)
+    _resolve(branch, base)
+    return get(branch, key)
+
+
+def _absolute(path: str, base: Path) -> str:
+    return str(base / Path(path).expanduser()) if path else path
+
+
+def _absolute_model(name: str, base: Path) -> str:
+    """A model is a directory where one is there or the name can only be a path; else a Hub id."""
+    if name.startswith(("/", "./", "../", "~")) or (name and (base / name).is_dir()):
+        return str((base / Path(name).expanduser()).resolve())
+    return name

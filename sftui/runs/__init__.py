@@ -1,0 +1,1 @@
+"""Runs: the run directory, and how a run is launched, watched and stopped."""

@@ -1,0 +1,103 @@
+"""A run's state in one small file, replaced as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from sftui.runs import lock
+from sftui.runs.directory import RunDirectory
+
+State = Literal["starting", "running", "stopping", "finished", "stopped", "failed", "lost"]
+ENDED: frozenset[State] = frozenset(("finished", "stopped", "failed"))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run failed: `kind` for programs, `cause` and what to do about it for people."""
+
+    kind: str
+    cause: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a run stands. Times are seconds since the epoch; `loss` is that of the last step."""
+
+    state: State = "starting"
+    detail: str = ""
+    step: int = 0
+    max_steps: int = 0
+    epoch: float = 0.0
+    num_train_epochs: float = 0.0
+    loss: float | None = None
+    eval_loss: float | None = None
+    tokens: int = 0
+    pid: int | None = None
+    host: str = ""
+    started: float = 0.0
+    heartbeat: float = 0.0
+    ended: float | None = None
+    error: Failure | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the run has neither ended nor been lost."""
+        return self.state not in ENDED and self.state != "lost"
+
+    def seconds(self, now: float) -> float:
+        """How long the process has run (the last one, where the run was resumed), in seconds."""
+        if not self.started:
+            return 0.0
+        end = self.ended or (now if self.alive else self.heartbeat)
+        return max(0.0, end - self.started)
+
+
+def write_status(run: RunDirectory, status: Status) -> None:
+    """Replace the status file. On a full disk it is overwritten in place, which needs no new block."""
+    text = json.dumps(asdict(status), allow_nan=False, default=str)
+    data = text.encode().ljust(1024) + b"\n"
+    temporary = run.status_file.with_suffix(".tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(run.status_file)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(run.status_file, os.O_WRONLY)
+        try:
+            os.pwrite(descriptor, data, 0)
+            os.ftruncate(descriptor, len(data))
+        finally:
+            os.close(descriptor)
+
+
+def read_status(run: RunDirectory) -> Status | None:
+    """The status with *lost* derived from the lock; None if there is no readable status."""
+    stored = _parse(run.status_file)
+    if stored is None:
+        return None
+    if stored.alive and not lock.is_held(run.lock_file):
+        # The trainer may have written its last word between the two looks.
+        stored = _parse(run.status_file) or stored
+        if stored.alive:
+            return replace(stored, state="lost")
+    return stored
+
+
+def _parse(path: Path) -> Status | None:
+    try:
+        raw: Any = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(raw, dict):
+        return None
+    known = {field.name for field in fields(Status)}
+    values = {key: value for key, value in raw.items() if key in known}
+    error = values.get("error")
+    if isinstance(error, dict):
+        values["error"] = Failure(*(str(error.get(name, "")) for name in ("kind", "cause", "advice")))
+    return Status(**values)

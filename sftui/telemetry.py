@@ -1,0 +1,454 @@
+"""Samples of the machine: GPUs through NVML, processes and memory through psutil and control groups.
+
+A sample never fails: what the machine does not tell is None, and a missing driver is a reason in
+words. psutil and pynvml are imported when a sampler is made, not with this module.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+TREE_REFRESH_S = 5.0
+"""Seconds between two looks for new child processes: finding them costs more than a whole sample."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSample:
+    """One GPU, or one MIG instance, at one moment. None: the driver does not tell for this device.
+
+    `index` is NVML's, in the order of PCI bus ids, as in nvidia-smi. CUDA counts the same way only
+    under CUDA_DEVICE_ORDER=PCI_BUS_ID or when all GPUs are alike. `used_bytes` is all that is not
+    free: other processes and the driver's own reserve count too. `utilization_percent` is the share
+    of the last moments in which any kernel ran.
+    """
+
+    index: int
+    name: str
+    uuid: str
+    visible: bool
+    total_bytes: int | None
+    used_bytes: int | None
+    utilization_percent: int | None
+    power_watts: float | None
+    power_limit_watts: float | None
+    temperature_celsius: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The machine at one moment.
+
+    `time` is in seconds since the epoch. `cpu_percent` (100 = one core busy since the sample before;
+    None in the first) and `rss_bytes` (pages shared within the tree count once for each process) are
+    of the watched process and its descendants, None once it has gone. RAM is the machine's or, where
+    smaller, what its control group may use. `cpu_count` is the cores this process may run on, `load`
+    the load average over one minute.
+    """
+
+    time: float
+    gpus: tuple[GpuSample, ...]
+    cpu_percent: float | None
+    rss_bytes: int | None
+    ram_used_bytes: int
+    ram_total_bytes: int
+    cpu_count: int
+    load: float | None
+
+    def as_event(self) -> dict[str, Any]:
+        """What a line of events.jsonl says of this sample; the writer adds its type and time."""
+        return {
+            "gpus": [asdict(gpu) for gpu in self.gpus],
+            "cpu_percent": self.cpu_percent,
+            "rss_bytes": self.rss_bytes,
+            "ram_used_bytes": self.ram_used_bytes,
+            "ram_total_bytes": self.ram_total_bytes,
+        }
+
+
+class Sampler:
+    """Watches the GPUs, the memory, and process `pid` (default: this one) with its descendants.
+
+    Not for several threads at once. `gpu_problem` says in words why there are no GPUs, or why one is
+    missing.
+    """
+
+    def __init__(self, pid: int | None = None) -> None:
+        pid = os.getpid() if pid is None else pid
+        self._nvml = Nvml()
+        self._tree = ProcessTree(pid)
+        self._ram = Ram(pid)
+        self.gpu_problem = self._nvml.problem
+
+    def sample(self) -> Sample:
+        """The machine now. Costs the driver's answers (some ms a GPU); without GPUs, about 0.1 ms."""
+        cpu_percent, rss_bytes = self._tree.read()
+        ram_used_bytes, ram_total_bytes = self._ram.read()
+        return Sample(
+            time=time.time(),
+            gpus=self._nvml.read(),
+            cpu_percent=cpu_percent,
+            rss_bytes=rss_bytes,
+            ram_used_bytes=ram_used_bytes,
+            ram_total_bytes=ram_total_bytes,
+            cpu_count=cpu_count(),
+            load=_load(),
+        )
+
+    def close(self) -> None:
+        """Let go of the driver. Later samples have no GPUs; closing twice does nothing."""
+        self._nvml.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def cpu_count() -> int:
+    """Cores this process may run on: its affinity, not a quota in CPU time."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _load() -> float | None:
+    try:
+        return os.getloadavg()[0]
+    except OSError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Device:
+    """What does not change about a GPU, and the handle that asks for the rest."""
+
+    handle: Any
+    index: int
+    name: str
+    uuid: str
+
+
+class Nvml:
+    """A session with the NVIDIA driver.
+
+    A GPU in MIG mode stands as its instances. Without a driver or a GPU there are no devices, and
+    `problem` says why in words; it also names a GPU that does not answer.
+    """
+
+    def __init__(self) -> None:
+        self.problem: str | None = None
+        self.driver_version: str | None = None
+        self.cuda_version: str | None = None
+        """The newest CUDA that the driver runs, e.g. `12.8`."""
+        self._devices: tuple[_Device, ...] = ()
+        self._visible: frozenset[str] = frozenset()
+        self._open = False
+        try:
+            import pynvml
+        except ImportError:
+            self.problem = "the Python package nvidia-ml-py is not installed"
+            return
+        self._api: Any = pynvml
+        try:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError as error:
+            self.problem = self._reason(error)
+            return
+        self._open = True
+        self.driver_version = self._ask(pynvml.nvmlSystemGetDriverVersion)
+        cuda = self._ask(pynvml.nvmlSystemGetCudaDriverVersion)
+        if cuda is not None:
+            self.cuda_version = f"{cuda // 1000}.{cuda % 1000 // 10}"
+        self._devices = tuple(self._find())
+        self._visible = visible(
+            [(device.index, device.uuid) for device in self._devices], os.environ.get("CUDA_VISIBLE_DEVICES")
+        )
+        if not self._devices and self.problem is None:
+            self.problem = "the NVIDIA driver reports no GPU"
+
+    def read(self) -> tuple[GpuSample, ...]:
+        """All devices now, the ones that CUDA_VISIBLE_DEVICES hides too."""
+        return tuple(self._read(device) for device in self._devices)
+
+    def close(self) -> None:
+        """End the session; the devices are gone from it."""
+        if self._open:
+            self._open = False
+            self._devices = ()
+            self._ask(self._api.nvmlShutdown)
+
+    def _find(self) -> Iterable[_Device]:
+        api = self._api
+        for index in range(self._ask(api.nvmlDeviceGetCount) or 0):
+            try:
+                handle = api.nvmlDeviceGetHandleByIndex(index)
+                yield from self._instances(handle, index) or [self._device(handle, index)]
+            except api.NVMLError as error:
+                self.problem = f"GPU {index} does not answer: {error}"
+
+    def _instances(self, handle: Any, index: int) -> list[_Device]:
+        """The MIG instances of a GPU; empty where it has none or does not know MIG."""
+        api = self._api
+        mode = self._ask(api.nvmlDeviceGetMigMode, handle)
+        if mode is None or mode[0] != 1:
+            return []
+        found = []
+        for position in range(self._ask(api.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
+            instance = self._ask(api.nvmlDeviceGetMigDeviceHandleByIndex, handle, position)
+            if instance is not None:
+                found.append(self._device(instance, index))
+        return found
+
+    def _device(self, handle: Any, index: int) -> _Device:
+        return _Device(
+            handle, index, self._api.nvmlDeviceGetName(handle), self._api.nvmlDeviceGetUUID(handle)
+        )
+
+    def _read(self, device: _Device) -> GpuSample:
+        api, handle = self._api, device.handle
+        memory = self._ask(api.nvmlDeviceGetMemoryInfo, handle)
+        rates = self._ask(api.nvmlDeviceGetUtilizationRates, handle)
+        return GpuSample(
+            index=device.index,
+            name=device.name,
+            uuid=device.uuid,
+            visible=device.uuid in self._visible,
+            total_bytes=None if memory is None else int(memory.total),
+            used_bytes=None if memory is None else int(memory.used),
+            utilization_percent=None if rates is None else int(rates.gpu),
+            power_watts=_watts(self._ask(api.nvmlDeviceGetPowerUsage, handle)),
+            power_limit_watts=_watts(self._ask(api.nvmlDeviceGetEnforcedPowerLimit, handle)),
+            temperature_celsius=self._ask(api.nvmlDeviceGetTemperature, handle, api.NVML_TEMPERATURE_GPU),
+        )
+
+    def _ask(self, question: Callable[..., _T], *arguments: Any) -> _T | None:
+        """The driver's answer, None where it has none.
+
+        Every refusal is treated alike, not only 'not supported': a lost GPU or a missing permission
+        must not end the run that is being watched.
+        """
+        try:
+            return question(*arguments)
+        except self._api.NVMLError:
+            return None
+
+    def _reason(self, error: Any) -> str:
+        reasons = {
+            self._api.NVML_ERROR_LIBRARY_NOT_FOUND: "no NVIDIA driver is found here",
+            self._api.NVML_ERROR_DRIVER_NOT_LOADED: "the NVIDIA driver is installed but not loaded",
+            self._api.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
+                "the NVIDIA driver was updated but the old one is still loaded: restart the machine"
+            ),
+            self._api.NVML_ERROR_NO_PERMISSION: "this user may not use the NVIDIA driver",
+        }
+        return reasons.get(error.value, f"the NVIDIA driver does not answer: {error}")
+
+
+def _watts(milliwatts: int | None) -> float | None:
+    return None if milliwatts is None else milliwatts / 1000
+
+
+def visible(devices: Sequence[tuple[int, str]], value: str | None) -> frozenset[str]:
+    """UUIDs of the `devices` (index, UUID) that CUDA_VISIBLE_DEVICES=`value` leaves to a process.
+
+    As CUDA reads it: unset leaves all; entries are indices or beginnings of UUIDs, and the first that
+    names no device ends the list. An index stands for all MIG instances of that GPU.
+    """
+    if value is None:
+        return frozenset(uuid for _, uuid in devices)
+    chosen: set[str] = set()
+    for entry in (part.strip() for part in value.split(",")):
+        if entry.isdecimal():
+            named = {uuid for index, uuid in devices if index == int(entry)}
+        else:
+            named = {uuid for _, uuid in devices if entry and uuid.startswith(entry)}
+        if not named:
+            break
+        chosen |= named
+    return frozenset(chosen)
+
+
+class ProcessTree:
+    """CPU time and memory of a process and its descendants."""
+
+    def __init__(self, pid: int) -> None:
+        import psutil
+
+        self._psutil = psutil
+        self._pid = pid
+        self._processes: dict[int, psutil.Process] = {}
+        self._cpu_seconds: dict[int, float] = {}
+        self._read_at: float | None = None
+        self._refresh_at = 0.0
+        try:
+            self._processes[pid] = psutil.Process(pid)
+        except psutil.Error:
+            self._refresh_at = float("inf")
+
+    def read(self) -> tuple[float | None, int | None]:
+        """CPU use in percent of one core since the last read, and resident bytes; None once gone."""
+        now = time.monotonic()
+        if now >= self._refresh_at:
+            self._refresh()
+            self._refresh_at = now + TREE_REFRESH_S
+        cpu_seconds: dict[int, float] = {}
+        rss_bytes = 0
+        for pid, process in self._processes.items():
+            try:
+                times = process.cpu_times()
+                rss_bytes += process.memory_info().rss
+            except self._psutil.Error:
+                continue
+            cpu_seconds[pid] = times.user + times.system
+        if self._pid not in cpu_seconds:
+            self._read_at = None
+            return None, None
+        cpu_percent = None
+        if self._read_at is not None and now > self._read_at:
+            # A process seen for the first time has no earlier value to subtract: it counts from the
+            # next read on, rather than with its whole life in this one.
+            spent = sum(max(0.0, s - self._cpu_seconds.get(pid, s)) for pid, s in cpu_seconds.items())
+            cpu_percent = 100 * spent / (now - self._read_at)
+        self._cpu_seconds, self._read_at = cpu_seconds, now
+        return cpu_percent, rss_bytes
+
+    def _refresh(self) -> None:
+        found: dict[int, Any] = {}
+        try:
+            # The pid of a process that ended may be another's by now; is_running compares start times.
+            if self._processes[self._pid].is_running():
+                for pid in [self._pid, *descendants(self._pid)]:
+                    found[pid] = self._processes.get(pid) or self._psutil.Process(pid)
+        except self._psutil.Error:
+            pass
+        self._processes = found
+
+
+def descendants(pid: int) -> list[int]:
+    """Pids of all processes below `pid`, parents first; empty when it has gone.
+
+    Asks the kernel for each thread's children. psutil's way reads every process of the machine
+    instead, some 20 ms where there are thousands; it serves where the kernel does not tell.
+    """
+    own = Path(f"/proc/{pid}/task/{pid}/children")
+    if not own.exists():
+        import psutil
+
+        try:
+            return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+        except psutil.Error:
+            return []
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        children = _children(waiting.pop())
+        found += children
+        waiting += children
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    tasks = f"/proc/{pid}/task"
+    found: list[int] = []
+    try:
+        for thread in os.listdir(tasks):  # noqa: PTH208 -- a Path for each of hundreds of threads is slow
+            with open(f"{tasks}/{thread}/children", "rb") as file:  # noqa: PTH123
+                found += map(int, file.read().split())
+    except OSError:  # it ended while being read
+        pass
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryGroup:
+    """The control group that limits a process's memory: the limit, and the files that tell its use."""
+
+    limit_bytes: int
+    usage: Path
+    statistics: Path
+    reclaimable: str
+    """The line of `statistics` for file pages that the kernel gives up first: use, but not need."""
+
+    def used_bytes(self) -> int | None:
+        """Bytes in use without reclaimable file pages; None where the files do not tell."""
+        try:
+            used = int(self.usage.read_text())
+            for line in self.statistics.read_text().splitlines():
+                name, _, value = line.partition(" ")
+                if name == self.reclaimable:
+                    return max(0, used - int(value))
+        except (OSError, ValueError):
+            return None
+        return used
+
+
+def memory_group(pid: int, root: Path = Path("/")) -> MemoryGroup | None:
+    """The control group, v1 or v2, with the smallest memory limit above process `pid`; None: unlimited.
+
+    Inside a container the path in /proc may be the host's, and then only the mount's top exists: the
+    search goes from the path upwards through what exists. Files are looked up below `root`.
+    """
+    try:
+        lines = (root / f"proc/{pid}/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    groups: list[MemoryGroup] = []
+    for line in lines:
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            top, limit, usage, reclaimable = "", "memory.max", "memory.current", "inactive_file"
+        elif "memory" in controllers.split(","):
+            top, reclaimable = "memory", "total_inactive_file"
+            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        mount = root / "sys/fs/cgroup" / top
+        place = mount / path.lstrip("/")
+        for folder in (place, *place.parents):
+            limit_bytes = _limit(folder / limit)
+            if limit_bytes is not None:
+                groups.append(MemoryGroup(limit_bytes, folder / usage, folder / "memory.stat", reclaimable))
+            if folder == mount:
+                break
+    return min(groups, key=lambda group: group.limit_bytes, default=None)
+
+
+def _limit(file: Path) -> int | None:
+    """A memory limit; None where there is no file or it says `max`."""
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+class Ram:
+    """The memory that process `pid` can have: the machine's, or its control group's where smaller."""
+
+    def __init__(self, pid: int) -> None:
+        import psutil
+
+        self._machine = psutil.virtual_memory
+        self._group = memory_group(pid)
+        # cgroup v1 writes 'no limit' as a number near 2**63.
+        if self._group is not None and self._group.limit_bytes >= self._machine().total:
+            self._group = None
+
+    def read(self) -> tuple[int, int]:
+        """Bytes in use (what could not be had by a new process) and in total."""
+        machine = self._machine()
+        if self._group is not None:
+            used = self._group.used_bytes()
+            if used is not None:
+                return used, self._group.limit_bytes
+        return machine.total - machine.available, machine.total

@@ -1,0 +1,155 @@
+"""Load the model, quantise it, attach the adapter."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+import transformers
+from peft import LoraConfig, get_peft_model
+
+from sftui.errors import InputError
+from sftui.recipe import AdapterSection, ModelSection, Recipe
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def device() -> torch.device:
+    """Where this process trains: its own CUDA device, or the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
+
+def compute_dtype(recipe: Recipe) -> str | None:
+    """The half type that autocast computes in, or None where everything has the same type already.
+
+    Autocast is needed where trained weights are float32 and the model is not: an adapter in
+    float32 on a half-precision model, or all weights trained with model.dtype float16, which are
+    then held in float32 since a gradient scaler cannot work on half gradients.
+    """
+    half = recipe.model.dtype
+    if half == "float32":
+        return None
+    if recipe.adapter is None:
+        return half if half == "float16" else None
+    return half if recipe.adapter.dtype != half else None
+
+
+def check_device(recipe: Recipe, where: torch.device) -> None:
+    """Refuse what this device cannot do, before anything is loaded."""
+    if recipe.model.dtype == "float16" and where.type == "cpu":
+        raise InputError(
+            "found float16, which needs a GPU (its gradients must be scaled); this machine trains on the CPU",
+            key="model.dtype",
+            hint="expected bfloat16 or float32",
+        )
+    if recipe.model.dtype == "bfloat16" and where.type == "cuda" and not torch.cuda.is_bf16_supported():
+        name = torch.cuda.get_device_name(where)
+        raise InputError(f"found bfloat16, which {name} does not have; expected float16", key="model.dtype")
+    if recipe.model.attn_implementation.startswith("flash") and where.type == "cpu":
+        raise InputError(
+            f"found {recipe.model.attn_implementation}, which needs a GPU; expected auto, sdpa or eager",
+            key="model.attn_implementation",
+        )
+
+
+def load_model(recipe: Recipe, where: torch.device) -> Any:
+    """The model of the recipe on its device, quantised, with the adapter attached and ready to train."""
+    model = _load_base(recipe, where)
+    model.config.use_cache = False
+    if recipe.adapter is not None:
+        model = attach_adapter(model, recipe.adapter)
+    return model
+
+
+def _load_base(recipe: Recipe, where: torch.device) -> Any:
+    section = recipe.model
+    amp_master_weights = recipe.adapter is None and section.dtype == "float16"
+    options: dict[str, Any] = {
+        "dtype": torch.float32 if amp_master_weights else DTYPES[section.dtype],
+        "revision": section.revision,
+        "trust_remote_code": section.trust_remote_code,
+        "quantization_config": quantization_config(section),
+        "device_map": {"": where},
+    }
+    if section.attn_implementation != "auto":
+        options["attn_implementation"] = section.attn_implementation
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        section.name_or_path, **{key: value for key, value in options.items() if value is not None}
+    )
+    _keep_trainable_on_cpu(model)
+    return model
+
+
+def _keep_trainable_on_cpu(model: Any) -> None:
+    """Stop bitsandbytes from repacking 4-bit weights at the first forward pass in evaluation mode.
+
+    On CPUs with AVX512-BF16 it does so for good, and the packed kernel has no backward: after one
+    evaluation, training would go on with most gradients silently missing (bitsandbytes 0.50).
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def quantization_config(section: ModelSection) -> transformers.BitsAndBytesConfig | None:
+    """The bitsandbytes settings of the recipe, None where weights are not quantised."""
+    if section.quantization == "none":
+        return None
+    if section.quantization == "int8":
+        return transformers.BitsAndBytesConfig(load_in_8bit=True)
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=section.quantization,
+        bnb_4bit_use_double_quant=section.double_quant,
+        bnb_4bit_compute_dtype=DTYPES[section.dtype],
+        # The type the packed weights are stored as; uint8 is what every version reads.
+        bnb_4bit_quant_storage=torch.uint8,
+    )
+
+
+def attach_adapter(model: Any, section: AdapterSection) -> Any:
+    """Freeze the model and add LoRA to it.
+
+    `peft.prepare_model_for_kbit_training` is left out on purpose: it casts embeddings and output
+    head to float32, gigabytes on a model with a large vocabulary (bitsandbytes#1569).
+    """
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=section.r,
+        lora_alpha=section.lora_alpha,
+        lora_dropout=section.lora_dropout,
+        target_modules=section.target_modules,
+        use_rslora=section.use_rslora,
+        use_dora=section.use_dora,
+        modules_to_save=section.modules_to_save or None,
+    )
+    try:
+        adapted = get_peft_model(model, config, autocast_adapter_dtype=False)
+    except ValueError as error:
+        if "target" not in str(error).lower():
+            raise
+        names = sorted({name.rpartition(".")[2] for name, _ in model.named_modules() if name})
+        raise InputError(
+            f"found {section.target_modules!r}, which matches no module that LoRA can adapt",
+            key="adapter.target_modules",
+            hint=f"this model has: {', '.join(names[:40])}",
+        ) from error
+    # On a quantised base PEFT creates the adapter in float32 whatever was asked for; say it once, here.
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(DTYPES[section.dtype])
+    return adapted
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """(total, trainable) parameters; packed 4-bit weights count for what they stand for."""
+    total = trainable = 0
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        count = state.shape.numel() if state is not None else parameter.numel()
+        total += count
+        trainable += count if parameter.requires_grad else 0
+    return total, trainable

@@ -1,0 +1,225 @@
+"""One run from its recipe to its result, in the order in which things happen."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from sftui.data.model_files import SMALL_FILES, model_directory
+from sftui.data.sequences import EncodedData, encode_dataset, prompt_of
+from sftui.data.tokenizer import ChatTokenizer, load_tokenizer
+from sftui.errors import InputError
+from sftui.recipe import Recipe
+from sftui.runs.directory import RunDirectory
+from sftui.runs.events import read_events
+from sftui.training import checkpoint
+from sftui.training.arguments import training_arguments
+from sftui.training.callback import StepCallback
+from sftui.training.journal import Journal
+from sftui.training.model import check_device, compute_dtype, count_parameters, device, load_model
+from sftui.training.samples import Question, Sampling
+from sftui.training.trainer import SftTrainer
+
+log = logging.getLogger("sftui")
+
+
+def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
+    """Train until the end or until asked to stop; returns whether it was stopped.
+
+    `journal` is None in all but the first process. Goes on from the last checkpoint where there is one.
+    """
+    where = device()
+    check_device(recipe, where)
+    data, tokenizer = _encode(run, recipe, journal)
+    if _stop_asked(journal):
+        return True
+    checkpoint_folder = run.last_checkpoint()
+    if journal:
+        checkpoint.clear_staging(run)
+        journal.phase("loading the model")
+    transformers.set_seed(recipe.training.seed)
+    model = load_model(recipe, where)
+    if _stop_asked(journal):
+        return True
+    _align_special_tokens(model, tokenizer)
+    trainer = SftTrainer(
+        recipe=recipe,
+        run=run,
+        journal=journal,
+        pad_id=tokenizer.pad_token_id,
+        train=data.train,
+        evaluation=data.eval,
+        model=model,
+        args=training_arguments(
+            recipe,
+            checkpoint.staging(run),
+            evaluates=bool(data.eval),
+            autocast=compute_dtype(recipe),
+            use_cpu=where.type == "cpu",
+        ),
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    sampling = _sampling(recipe, model, tokenizer, data, journal)
+    callback = StepCallback(trainer, journal, sampling)
+    trainer.add_callback(callback)
+    if journal:
+        _report_start(journal, recipe, data, model, where, checkpoint_folder)
+    if checkpoint_folder is not None:
+        callback.restore(*_counted(run, int(checkpoint_folder.name.rpartition("-")[2])))
+    elif sampling:
+        sampling.answer(0)
+    trainer.train(resume_from_checkpoint=str(checkpoint_folder) if checkpoint_folder else None)
+    if journal:
+        journal.phase("saving the result")
+    if recipe.adapter is not None or not trainer.stopped:
+        trainer.save_result(run.adapter if recipe.adapter else run.model, _tokenizer_files(recipe))
+    if sampling and not trainer.stopped:
+        sampling.answer(trainer.state.global_step)
+    return trainer.stopped
+
+
+def _encode(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> tuple[EncodedData, ChatTokenizer]:
+    """The tokenised rows; refuses to resume a run whose data has changed."""
+
+    def progress(done: int, total: int) -> None:
+        if journal:
+            journal.update(detail=f"tokenising {done:,} of {total:,} rows")
+
+    if journal:
+        journal.phase("reading the data")
+    section = recipe.model
+    # Templates that print the date are told that of the run, so that a resumed run trains on the same text.
+    tokenizer = load_tokenizer(section.name_or_path, section.revision, now=_began(run))
+    data = encode_dataset(recipe.data, tokenizer, seed=recipe.training.seed, progress=progress)
+    if journal:
+        for notice in data.notices:
+            journal.warn(notice)
+        began_with = next((e for e in read_events(run.events_file) if e.get("type") == "start"), None)
+        if began_with is not None and began_with.get("fingerprint") != data.fingerprint:
+            raise InputError(
+                "the data is not what this run began with: rows, tokenizer or chat template have changed",
+                file=run.id,
+                hint="start a new run; or put the old files back and resume",
+            )
+    return data, tokenizer
+
+
+def _stop_asked(journal: Journal | None) -> bool:
+    return journal is not None and journal.stop_asked
+
+
+def _align_special_tokens(model: Any, tokenizer: ChatTokenizer) -> None:
+    """Let the model's configuration name the tokens that the tokenizer and the template use."""
+    for config in (model.config, getattr(model, "generation_config", None)):
+        if config is not None and getattr(config, "pad_token_id", None) is None:
+            config.pad_token_id = tokenizer.pad_token_id
+
+
+def _began(run: RunDirectory) -> datetime:
+    """When the run was started for the first time."""
+    try:
+        return datetime.fromisoformat(json.loads(run.environment_file.read_bytes())["time"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return datetime.now()
+
+
+def _tokenizer_files(recipe: Recipe) -> list[Path]:
+    """The tokenizer's files as they came with the model: the result carries them along unchanged."""
+    folder = model_directory(recipe.model.name_or_path, recipe.model.revision)
+    kept = (name for name in SMALL_FILES if name not in ("config.json", "generation_config.json"))
+    return [file for name in kept for file in folder.glob(name)]
+
+
+def _sampling(
+    recipe: Recipe, model: Any, tokenizer: ChatTokenizer, data: EncodedData, journal: Journal | None
+) -> Sampling | None:
+    """The held-out questions that the model answers, where the recipe asks for any."""
+    count = recipe.training.sample_rows
+    if journal is None or not count:
+        return None
+    questions = []
+    for sequence in data.eval[:count]:
+        conversation = data.eval_corpus[sequence.row]
+        ids, expected = prompt_of(conversation, tokenizer)
+        turn = conversation.assistant_turns()[-1]
+        asked = (m for m in reversed(conversation.messages[:turn]) if isinstance(m.get("content"), str))
+        prompt = str(next((message["content"] for message in asked), ""))
+        questions.append(Question(sequence.row, sequence.where, tuple(ids), prompt, expected))
+    return Sampling(
+        model=model,
+        tokenizer=tokenizer,
+        questions=tuple(questions),
+        max_new_tokens=recipe.training.sample_max_new_tokens,
+        stop_ids=_stop_ids(tokenizer, data),
+        pad_id=tokenizer.pad_token_id,
+        journal=journal,
+    )
+
+
+def _stop_ids(tokenizer: ChatTokenizer, data: EncodedData) -> tuple[int, ...]:
+    """The end-of-text token, and the special tokens that end the turns of these rows."""
+    stops = {tokenizer.eos_token_id} - {None}
+    for sequence in data.train[:100]:
+        last = sequence.trained.rfind(1)
+        if sequence.input_ids[last] in tokenizer.special_ids:
+            stops.add(sequence.input_ids[last])
+    return tuple(sorted(stop for stop in stops if stop is not None))
+
+
+def _report_start(
+    journal: Journal,
+    recipe: Recipe,
+    data: EncodedData,
+    model: Any,
+    where: torch.device,
+    checkpoint_folder: Any,
+) -> None:
+    """Say what is about to be trained: in the log and as a `start` or `resume` event."""
+    total, trainable = count_parameters(model)
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else "CPU"
+    values = {
+        "device": name,
+        "parameters": {"total": total, "trainable": trainable},
+        "rows": data.train_counts.rows,
+        "sequences": len(data.train),
+        "eval_sequences": len(data.eval),
+        "tokens": data.train_counts.tokens,
+        "trained_tokens": data.train_counts.trained_tokens,
+        "fingerprint": data.fingerprint,
+    }
+    log.info("model: %s on %s", recipe.model.name_or_path, name)
+    log.info("parameters: %s, %s of them trained", f"{total:,}", f"{trainable:,}")
+    log.info(
+        "data: %s sequences, %s tokens, %s of them trained; %s held out",
+        f"{len(data.train):,}",
+        f"{data.train_counts.tokens:,}",
+        f"{data.train_counts.trained_tokens:,}",
+        f"{len(data.eval):,}",
+    )
+    if checkpoint_folder is None:
+        journal.event("start", **values)
+    else:
+        step = int(checkpoint_folder.name.rpartition("-")[2])
+        log.info("resuming after step %d", step)
+        journal.event("resume", step=step, **values)
+    if where.type == "cuda":
+        journal.device_memory = lambda: {
+            "allocated_bytes": torch.cuda.memory_allocated(where),
+            "reserved_bytes": torch.cuda.memory_reserved(where),
+            "peak_bytes": torch.cuda.max_memory_allocated(where),
+        }
+
+
+def _counted(run: RunDirectory, step: int) -> tuple[int, int]:
+    """(tokens, trained tokens) seen up to `step`, from the run's own events."""
+    tokens = trained = 0
+    for event in read_events(run.events_file):
+        if event.get("type") == "step" and event.get("step") == step:
+            tokens, trained = int(event["tokens"]), int(event["trained_tokens"])
+    return tokens, trained

@@ -1,0 +1,240 @@
+"""`transformers.Trainer` with our loss, evaluation, checkpoints and events."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from sftui.data.sequences import Sequence
+from sftui.recipe import Recipe
+from sftui.runs.directory import RunDirectory
+from sftui.training import checkpoint
+from sftui.training.batch import IGNORED, Collator, SequenceDataset, token_loss
+from sftui.training.failure import NonFiniteError, short
+from sftui.training.journal import Journal
+
+# A gradient scaler starts too high on purpose and skips steps until it fits; so many in a row are too many.
+MOST_SKIPPED_STEPS = 20
+
+
+class EvaluationInterruptedError(Exception):
+    """An evaluation was given up because the run shall stop."""
+
+
+class SftTrainer(transformers.Trainer):
+    """Trains on `Sequence`s; the loss is the mean over trained tokens of the whole effective batch.
+
+    `journal` is None in all but the first process of a run on several devices.
+    """
+
+    def __init__(
+        self,
+        *,
+        recipe: Recipe,
+        run: RunDirectory,
+        journal: Journal | None,
+        pad_id: int,
+        train: list[Sequence],
+        evaluation: list[Sequence],
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            train_dataset=SequenceDataset(train),
+            eval_dataset=SequenceDataset(evaluation) if evaluation else None,
+            data_collator=Collator(pad_id),
+            **options,
+        )
+        self.recipe = recipe
+        self.run = run
+        self.journal = journal
+        # Our loss is normalised by `num_items_in_batch` for every model; the stock trainer would average
+        # per micro-batch for those whose forward takes no loss arguments.
+        self.model_accepts_loss_kwargs = True
+        self._micro_losses: list[torch.Tensor] = []
+        self._micro_rows: list[tuple[int, ...]] = []
+        self._grad_norm: torch.Tensor | float | None = None
+        self._skipped_steps = 0
+        self.stopped = False
+
+    def halt(self) -> None:
+        """End training after this step, with a checkpoint."""
+        self.stopped = True
+        self.control.should_training_stop = True
+        self.control.should_save = True
+        self.control.should_evaluate = False
+
+    # -- loss ------------------------------------------------------------------------------------
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Summed cross entropy over the trained tokens of the effective batch on all processes.
+
+        Scaled up by the number of processes, since DDP averages gradients over them.
+        """
+        inputs = dict(inputs)
+        rows, targets = inputs.pop("rows"), inputs.pop("labels")
+        outputs = model(**inputs, use_cache=False)
+        assert num_items_in_batch is not None
+        loss = token_loss(outputs.logits, targets) / num_items_in_batch * self.accelerator.num_processes
+        self._micro_losses.append(loss.detach())
+        self._micro_rows.append(rows)
+        return (loss, outputs) if return_outputs else loss
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: the stock count walks all parameters in every micro-batch."""
+        return 0
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        self._grad_norm = super()._clip_grad_norm(model)
+        return self._grad_norm
+
+    def close_step(self, step: int) -> tuple[float, float, list[tuple[int, ...]]]:
+        """(loss, gradient norm, rows of each micro-batch) of the effective batch, before the optimizer steps.
+
+        Raises `NonFiniteError` where either is NaN or infinite. One transfer from the device.
+        """
+        micro = torch.stack(self._micro_losses)
+        rows, self._micro_losses, self._micro_rows = self._micro_rows, [], []
+        norm = torch.as_tensor(self._grad_norm if self._grad_norm is not None else math.nan)
+        total = micro.sum()
+        if self.accelerator.num_processes > 1:
+            total = self.accelerator.reduce(total, reduction="mean")
+        values = torch.cat([micro, torch.stack([total, norm.to(micro)])]).tolist()
+        *losses, loss, grad_norm = values
+        if not math.isfinite(loss):
+            bad = [batch for batch, value in zip(rows, losses, strict=True) if not math.isfinite(value)]
+            raise NonFiniteError("loss", loss, step, self.places(bad or rows))
+        if not math.isfinite(grad_norm):
+            self._skipped_steps += 1
+            if self.accelerator.scaler is None or self._skipped_steps > MOST_SKIPPED_STEPS:
+                raise NonFiniteError("gradient", grad_norm, step, self.places(rows))
+        else:
+            self._skipped_steps = 0
+        return loss, grad_norm, rows
+
+    def places(self, batches: Iterable[tuple[int, ...]]) -> list[str]:
+        """Where the rows of these micro-batches stand: `train.jsonl:1205`."""
+        sequences = self.train_dataset.sequences
+        return [sequences[index].where for batch in batches for index in batch]
+
+    # -- evaluation ------------------------------------------------------------------------------
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Mean loss over all trained tokens of the held-out rows, in nats a token.
+
+        Batch by batch, logits are dropped at once: the stock loop averages over batches, not tokens.
+        """
+        started = time.monotonic()
+        model = self.model
+        was_training = model.training
+        model.eval()
+        totals = torch.zeros(2, dtype=torch.float64, device=self.args.device)
+        if self.journal:
+            self.journal.phase("evaluating")
+        loader = self.get_eval_dataloader(eval_dataset)
+        try:
+            with torch.no_grad():
+                for inputs in loader:
+                    self._raise_if_asked_to_stop()
+                    batch = dict(self._prepare_inputs(inputs))
+                    batch.pop("rows")
+                    targets = batch.pop("labels")
+                    logits = model(**batch, use_cache=False).logits
+                    totals[0] += token_loss(logits, targets).double()
+                    totals[1] += (targets != IGNORED).sum()
+        except EvaluationInterruptedError:
+            self.halt()
+            return {}
+        finally:
+            model.train(was_training)
+            if self.journal:
+                self.journal.phase("")
+        if self.accelerator.num_processes > 1:
+            totals = self.accelerator.reduce(totals, reduction="sum")
+        summed, tokens = totals.tolist()
+        loss = summed / tokens if tokens else math.nan
+        if self.journal:
+            step, seconds = self.state.global_step, time.monotonic() - started
+            self.journal.update(eval_loss=loss)
+            self.journal.event("eval", step=step, loss=loss, tokens=int(tokens), seconds=round(seconds, 3))
+        metrics = {f"{metric_key_prefix}_loss": loss}
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _raise_if_asked_to_stop(self) -> None:
+        # With several processes all must leave together; an evaluation is then finished first.
+        if self.accelerator.num_processes == 1 and self.journal is not None and self.journal.stop_asked:
+            raise EvaluationInterruptedError
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        # The best evaluation is read off the events; there is no load_best_model_at_end to serve.
+        return False
+
+    # -- checkpoints -----------------------------------------------------------------------------
+
+    def _get_output_dir(self, trial: Any = None) -> str:
+        return str(checkpoint.staging(self.run))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write `checkpoint-N` beside, then move it into place. A failed periodic save is a warning.
+
+        Training goes on: it is worth more than one checkpoint, earlier ones are intact, and the
+        next save may find room. The save that ends a run raises instead.
+        """
+        step = self.state.global_step
+        target = self.run.checkpoint(step)
+        if target.exists():
+            return
+        started = time.monotonic()
+        if self.journal:
+            self.journal.phase("saving a checkpoint")
+        try:
+            if self.args.should_save:
+                checkpoint.staging(self.run).mkdir(parents=True, exist_ok=True)
+                needed = checkpoint.checkpoint_bytes(self.model, self.optimizer)
+                checkpoint.require_space(self.run.path, needed)
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                size = checkpoint.publish(checkpoint.staging(self.run) / target.name, target)
+                checkpoint.keep_newest(self.run, self.recipe.training.save_total_limit)
+                if self.journal:
+                    seconds = round(time.monotonic() - started, 3)
+                    self.journal.event("checkpoint", step=step, bytes=size, seconds=seconds, path=str(target))
+        except Exception as error:
+            checkpoint.clear_staging(self.run)
+            if (
+                self.control.should_training_stop
+                or self.journal is None
+                or self.accelerator.num_processes > 1
+            ):
+                raise
+            self.journal.warn(f"checkpoint {step} was not saved; the one before is kept: {short(error)}")
+        finally:
+            if self.journal:
+                self.journal.phase("")
+
+    def save_result(self, target: Path, tokenizer_files: Iterable[Path]) -> None:
+        """Write the trained adapter (or model) and its tokenizer to `target`, or leave it as it was."""
+        written = checkpoint.staging(self.run) / target.name
+        if self.args.should_save:
+            written.mkdir(parents=True, exist_ok=True)
+        self.save_model(str(written), _internal_call=True)
+        if self.args.should_save:
+            for file in tokenizer_files:
+                shutil.copyfile(file, written / file.name)
+            checkpoint.publish(written, target)
