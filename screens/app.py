@@ -22,7 +22,7 @@ from sftui.runs.listing import list_runs
 from sftui.telemetry import Sample, Sampler
 
 from .frame import Frame
-from .help import bindings_of
+from .help import HelpScreen, bindings_of
 from .keys import key_name
 from .themes import DARK, LIGHT, preferred
 from .widgets.braille import GlyphName
@@ -37,6 +37,7 @@ class Workbench(App[None]):
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
+    MODES = {"train": lambda: _screen("train"), "runs": lambda: _screen("runs")}
     BINDINGS = [
         Binding("5", "show('train')", "Train", show=False, tooltip="Train: one run, live", id="app.train"),
         Binding(
@@ -51,6 +52,7 @@ class Workbench(App[None]):
             id="app.palette",
         ),
         Binding("T", "theme", "theme", show=False, tooltip="light or dark", id="app.theme"),
+        Binding("question_mark", "help", "help", tooltip="all keys of this screen", id="app.help"),
         Binding("q", "quit", "quit", tooltip="leave; training goes on", id="app.quit"),
     ]
 
@@ -65,6 +67,8 @@ class Workbench(App[None]):
         run: RunDirectory | None = None,
     ) -> None:
         """`folder` holds the runs, `refresh` is in seconds. Opens on `run`, else `recipe`, else all runs."""
+        # The first screen is the first mode: an empty one before it would cost a tenth of the start.
+        self.DEFAULT_MODE = "train" if run is not None or recipe is not None else "runs"  # type: ignore[misc]
         super().__init__()
         self.folder = folder.absolute()
         self.refresh_seconds = refresh
@@ -76,13 +80,10 @@ class Workbench(App[None]):
         self.parting_words = ""
         self.register_theme(DARK)
         self.register_theme(LIGHT)
-        self.theme = preferred()
-
-    MODES = {}
+        self.set_reactive(Workbench.theme, preferred())
 
     def on_mount(self) -> None:
-        """The first screen; the rest of what is needed comes after it is painted."""
-        self.action_show("train" if self.run_directory or self.recipe else "runs")
+        """What the first screen does not need comes after it is painted."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             # The terminal is gone or the machine goes down: leave, runs go on without us.
@@ -91,8 +92,6 @@ class Workbench(App[None]):
 
     def action_show(self, mode: str) -> None:
         """Bring a screen to the front."""
-        if mode not in self._modes:
-            self.add_mode(mode, _screen(mode))
         if self.current_mode != mode:
             self.switch_mode(mode)
 
@@ -109,6 +108,11 @@ class Workbench(App[None]):
             self.notify(str(error), severity="error", timeout=8, markup=False)
             return False
         return True
+
+    def action_help(self) -> None:
+        """Show all keys of the screen in front."""
+        if isinstance(self.screen, Frame):
+            self.push_screen(HelpScreen(self.screen))
 
     def action_theme(self) -> None:
         """Light or dark."""
@@ -175,15 +179,15 @@ def device_text(sample: Sample) -> str:
     return f"CPU {sample.cpu_count} cores  RAM {ram}"
 
 
-def _screen(mode: str) -> Callable[[], Screen[Any]]:
+def _screen(mode: str) -> Screen[Any]:
     """The screen of a mode; its module is imported when it is first shown."""
     if mode == "train":
         from .train import TrainScreen
 
-        return TrainScreen
+        return TrainScreen()
     from .runs import RunsScreen
 
-    return RunsScreen
+    return RunsScreen()
 
 
 def _caller(screen: Screen[Any], action: str) -> Callable[[], Any]:

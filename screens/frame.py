@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from .help import HelpScreen
 from .widgets.masthead import Masthead
 
 if TYPE_CHECKING:
@@ -27,19 +25,23 @@ class Frame(Screen[None]):
     MODE: ClassVar[str] = ""
     TITLE_TEXT: ClassVar[str] = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (34, "-high")]
-    BINDINGS = [
-        Binding("question_mark", "help", "help", tooltip="all keys of this screen", id="help"),
-    ]
-
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (24, "-low"), (34, "-high")]
     app: Workbench
 
     def compose(self) -> ComposeResult:
-        """Top line, content, footer."""
+        """Top line and content."""
         yield Masthead(TABS, self.MODE)
         yield from self.compose_body()
         yield Static(id="too-small", markup=False)
-        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """The footer costs as much as the rest of a plain screen: it comes right after the first paint."""
+        self.call_after_refresh(self._add_footer)
+
+    async def _add_footer(self) -> None:
+        await self.mount(Footer(compact=True, show_command_palette=False))
+        # It shows what bindings there are when it is told that they have changed.
+        self.refresh_bindings()
 
     def compose_body(self) -> ComposeResult:
         """The content of the screen."""
@@ -60,10 +62,6 @@ class Frame(Screen[None]):
 
     def refresh_masthead(self) -> None:
         """Device and recipe as the app knows them now."""
-        masthead = self.query_one(Masthead)
-        masthead.device = self.app.device_text
-        masthead.recipe = self.app.recipe_name
-
-    def action_help(self) -> None:
-        """Show all keys."""
-        self.app.push_screen(HelpScreen(self))
+        for masthead in self.query(Masthead):
+            masthead.device = self.app.device_text
+            masthead.recipe = self.app.recipe_name

@@ -26,7 +26,7 @@ from .widgets.state import state_text
 from .widgets.text import printable
 
 COLUMNS = (
-    ("run", 46),
+    ("run", 20),
     ("state", 11),
     ("step", 15),
     ("loss", 8),
@@ -69,26 +69,29 @@ class RunsScreen(Frame):
         self._listed: list[Listed] = []
         self._sizes: dict[str, tuple[tuple[str, int], int]] = {}
         self._columns: tuple[str, ...] = ()
+        self._layout: tuple[tuple[str, ...], int] = ((), 0)
         self._shown: dict[str, Row] = {}
+        self._filter = ""
+        self._table: DataTable[str | Content] = DataTable(id="table", cursor_type="row")
 
     def compose_body(self) -> ComposeResult:
         """A line on the directory, the table, what the run under the cursor says."""
+        # The first look is taken here, so that the first frame shows the runs and not an empty table.
+        self._listed = list_runs(self.app.folder)
         with Vertical(id="body"):
             yield Panel(id="subject")
-            yield Input(placeholder="part of a name, or a state", id="filter", compact=True)
-            yield DataTable(id="table", cursor_type="row", zebra_stripes=False)
+            if self._listed:
+                yield self._table
             yield Panel(id="empty")
             yield Panel(id="detail")
 
     def on_mount(self) -> None:
-        """Look at once, then every so often."""
-        self.query_one("#filter").display = False
-        self.query_one(DataTable).focus()
-        self._follow()
+        """Show what there is, then look every so often."""
+        self._show()
+        self.call_after_refresh(self._follow)
 
     def on_screen_resume(self) -> None:
         """Show at once what has changed meanwhile."""
-        super().on_screen_resume()
         if self._listed:
             self._show()
 
@@ -112,35 +115,42 @@ class RunsScreen(Frame):
 
     # -- showing ---------------------------------------------------------------------------------
 
-    def on_resize(self, event: object = None) -> None:
+    def on_resize(self) -> None:
         """Other columns may fit now."""
-        super().on_resize(event)  # type: ignore[arg-type]
         if self._listed:
             self._show()
 
     def _fitting(self) -> tuple[str, ...]:
         names = [name for name, _ in COLUMNS]
         widths = dict(COLUMNS)
-        widths["run"] = max((len(one.run.id) for one in self._matching()), default=widths["run"])
+        widths["run"] = self._name_width()
         for name in OPTIONAL:
-            if sum(widths[n] + 2 for n in names) <= self.size.width:
+            if sum(widths[n] + 2 for n in names) <= self.size.width - 3:
                 break
             names.remove(name)
         return tuple(names)
 
+    def _name_width(self) -> int:
+        longest = max((len(one.run.id) for one in self._matching()), default=20)
+        return min(longest, max(20, self.size.width - 40))
+
     def _show(self) -> None:
-        table = self.query_one(DataTable)
+        if not self.query(Panel):
+            return
+        table = self._table
+        if not table.is_attached and self._listed:
+            self.query_one("#body").mount(table, after=self.query_one("#subject"))
+            table.focus()
         listed = self._matching()
         columns = self._fitting()
-        if columns != self._columns:
-            self._columns = columns
+        if (columns, self._name_width()) != self._layout:
+            self._columns, self._layout = columns, (columns, self._name_width())
             self._shown = {}
             table.clear(columns=True)
             for name in columns:
                 right = name not in ("run", "state")
-                width = dict(COLUMNS)[name]
-                label = name.rjust(width) if right else name
-                table.add_column(label, key=name, width=None if name == "run" else width)
+                width = self._name_width() if name == "run" else dict(COLUMNS)[name]
+                table.add_column(name.rjust(width) if right else name, key=name, width=width)
         now = time.time()
         rows = {one.run.id: self._row(one, now) for one in listed}
         if list(rows) != list(self._shown):
@@ -175,7 +185,7 @@ class RunsScreen(Frame):
             "See a complete small run, nothing to download:   sftui demo\n",
             "Train your own recipe:                           sftui train RECIPE\n",
             "Look into another directory:                     sftui --output-dir DIR\n\n",
-            ("A run started from any other terminal appears here by itself.", "$text-muted"),
+            ("A run started from any other terminal appears here by itself.", "$foreground-muted"),
         )
 
     def _row(self, one: Listed, now: float) -> Row:
@@ -215,11 +225,11 @@ class RunsScreen(Frame):
             detail.show(Content(f"{status.detail}  {where}" if status.detail else where))
 
     def _matching(self) -> list[Listed]:
-        wanted = self.query_one("#filter", Input).value.strip().lower()
+        wanted = self._filter.strip().lower()
         return [one for one in self._listed if wanted in f"{one.run.id} {one.status.state}".lower()]
 
     def _current(self) -> Listed | None:
-        table = self.query_one(DataTable)
+        table = self._table
         if not table.row_count or not table.is_valid_row_index(table.cursor_row):
             return None
         key = table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
@@ -257,7 +267,7 @@ class RunsScreen(Frame):
 
     def action_move(self, rows: int) -> None:
         """Up or down."""
-        table = self.query_one(DataTable)
+        table = self._table
         table.move_cursor(row=table.cursor_row + rows)
 
     def action_resume(self) -> None:
@@ -292,24 +302,28 @@ class RunsScreen(Frame):
 
     def action_filter(self) -> None:
         """Type part of a name or a state."""
-        field = self.query_one("#filter", Input)
-        field.display = True
+        for field in self.query("#filter"):
+            field.focus()
+            return
+        field = Input(placeholder="part of a name, or a state", id="filter", compact=True)
+        self.query_one("#body").mount(field, after=self.query_one("#subject"))
         field.focus()
 
     @on(Input.Changed, "#filter")
-    def _filter_changed(self) -> None:
+    def _filter_changed(self, event: Input.Changed) -> None:
+        self._filter = event.value
         self._show()
 
     @on(Input.Submitted, "#filter")
     def _filter_done(self) -> None:
-        self.query_one(DataTable).focus()
+        self._table.focus()
 
     def action_clear(self) -> None:
         """All runs again."""
-        field = self.query_one("#filter", Input)
-        field.value = ""
-        field.display = False
-        self.query_one(DataTable).focus()
+        self.query("#filter").remove()
+        self._filter = ""
+        self._show()
+        self._table.focus()
 
     def action_copy(self) -> None:
         """Copy the path of the run."""

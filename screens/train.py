@@ -76,7 +76,7 @@ class TrainScreen(Frame):
             id="train.zoom",
         ),
         Binding("left,h", "move(-1)", "left", show=False, tooltip="move the zoom cursor", id="train.left"),
-        Binding("right,l_", "move(1)", "right", show=False, tooltip="move the zoom cursor", id="train.right"),
+        Binding("right", "move(1)", "right", show=False, tooltip="move the zoom cursor", id="train.right"),
         Binding(
             "shift+left", "move(-10)", "left", show=False, tooltip="ten columns left", id="train.far-left"
         ),
@@ -140,7 +140,6 @@ class TrainScreen(Frame):
 
     def on_screen_resume(self) -> None:
         """Another run may have been opened meanwhile."""
-        super().on_screen_resume()
         if self.is_mounted and (self._watch.run if self._watch else None) != self.app.run_directory:
             self.show_run(self.app.run_directory)
 
@@ -197,7 +196,8 @@ class TrainScreen(Frame):
     def _show(self, changed: bool = True) -> None:
         """Bring every part up to date; each draws itself only if it says something else."""
         watch = self._watch
-        if watch is None or not self.is_current:
+        # On the way out the panels go before the worker that fills them.
+        if watch is None or not self.is_current or not self.query(Panel):
             return
         status, history = watch.status, watch.history
         if status is None:
@@ -382,6 +382,10 @@ class TrainScreen(Frame):
     def action_log_scale(self) -> None:
         """Switch the main plot between linear and logarithmic."""
         main = self.query_one("#main", Plot)
+        if main.zooming:
+            # While a range is chosen, h and l are what they are in vi.
+            self.action_move(1)
+            return
         main.log_scale = not main.log_scale
         self._title_main()
 

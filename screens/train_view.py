@@ -49,7 +49,7 @@ def progress_line(status: Status, width: int) -> Content:
     """A thin bar with the share of steps done."""
     fraction = status.step / status.max_steps if status.max_steps else 0.0
     done, rest = progress(fraction, max(1, width - 6))
-    return Content.assemble((done, "$accent"), (rest, "$text-muted"), f"{fraction:>5.0%}")
+    return Content.assemble((done, "$accent"), (rest, "$foreground-muted"), f"{fraction:>5.0%}")
 
 
 def notice(status: Status, run: RunDirectory) -> Content | None:
@@ -99,7 +99,7 @@ def now_panel(status: Status, history: History) -> Content:
 def machine_panel(memory: Mapping[str, Any] | None, width: int) -> Content:
     """GPU memory, load, power and heat; CPU and RAM."""
     if memory is None:
-        return Content.styled("no sample yet", "$text-muted")
+        return Content.styled("no sample yet", "$foreground-muted")
     lines: list[Content] = []
     total = next((gpu["total_bytes"] for gpu in _own(memory) if gpu.get("total_bytes")), None)
     if total and "allocated_bytes" in memory:
@@ -168,18 +168,19 @@ def answers(pairs: Sequence[tuple[Answer, Answer]], single: Sequence[Answer]) ->
     parts: list[Part] = []
     for first, latest in pairs:
         parts += _question(first)
-        parts += [(f"  step {first.step:<6,} ", "$text-muted"), f"{printable(first.text)}\n"]
+        parts += [(f"  step {first.step:<6,} ", "$foreground-muted"), f"{printable(first.text)}\n"]
         parts += [
-            (f"  step {latest.step:<6,} ", "$text-muted"),
+            (f"  step {latest.step:<6,} ", "$foreground-muted"),
             (f"{printable(latest.text)}\n", "bold $text-accent"),
         ]
     if not pairs:
         for answer in single:
             parts += _question(answer)
-            parts += [(f"  step {answer.step:<6,} ", "$text-muted"), f"{printable(answer.text)}\n"]
+            parts += [(f"  step {answer.step:<6,} ", "$foreground-muted"), f"{printable(answer.text)}\n"]
     if not parts:
         return Content.styled(
-            "no answers yet: training.sample_rows says how many held-out rows are answered", "$text-muted"
+            "no answers yet: training.sample_rows says how many held-out rows are answered",
+            "$foreground-muted",
         )
     return Content.assemble(*parts).rstrip()
 
@@ -187,7 +188,7 @@ def answers(pairs: Sequence[tuple[Answer, Answer]], single: Sequence[Answer]) ->
 def warnings(messages: Sequence[str]) -> Content:
     """All warnings, the newest last."""
     if not messages:
-        return Content.styled("no warnings", "$text-muted")
+        return Content.styled("no warnings", "$foreground-muted")
     return Content("\n").join(
         [Content.assemble(("! ", "bold $text-warning"), printable(m)) for m in messages]
     )
@@ -196,14 +197,14 @@ def warnings(messages: Sequence[str]) -> Content:
 def log(lines: Sequence[str]) -> Content:
     """The end of the trainer's log."""
     if not lines:
-        return Content.styled("the log is empty", "$text-muted")
+        return Content.styled("the log is empty", "$foreground-muted")
     return Content("\n".join(printable(line) for line in lines))
 
 
 def _question(answer: Answer) -> list[Part]:
     return [
         (printable(answer.prompt), "bold"),
-        (f"  {printable(answer.where)}  expected ", "$text-muted"),
+        (f"  {printable(answer.where)}  expected ", "$foreground-muted"),
         f"{printable(answer.expected)}\n",
     ]
 
@@ -234,9 +235,9 @@ def _delta(history: History) -> str:
 
 def _line(label: str, value: str, note: str) -> Content:
     return Content.assemble(
-        (f"{label:<{LABEL}}", "$text-muted"),
+        (f"{label:<{LABEL}}", "$foreground-muted"),
         (f"{value or '–':>10}", "bold"),
-        (f"  {note}" if note else "", "$text-muted"),
+        (f"  {note}" if note else "", "$foreground-muted"),
     )
 
 
@@ -247,7 +248,10 @@ def _meter(label: str, used: float, total: float, width: int) -> Content:
     room = max(0, width - LABEL - 18)
     style = "$text-error" if fraction > 0.97 else "$text-warning" if fraction > 0.9 else "$accent"
     return Content.assemble(
-        (f"{label:<{LABEL}}", "$text-muted"), (f"{figures:>16}", "bold"), "  ", (meter(fraction, room), style)
+        (f"{label:<{LABEL}}", "$foreground-muted"),
+        (f"{figures:>16}", "bold"),
+        "  ",
+        (meter(fraction, room), style),
     )
 
 
@@ -262,5 +266,5 @@ def _pairs(pairs: Sequence[tuple[str, str]], width: int) -> Content:
         if used + length > width:
             break
         used += length
-        parts += ["  " if parts else "", (f"{label} " if label else "", "$text-muted"), (value, "bold")]
+        parts += ["  " if parts else "", (f"{label} " if label else "", "$foreground-muted"), (value, "bold")]
     return Content.assemble(*parts)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,51 +17,50 @@ if TYPE_CHECKING:
     from sftui.runs.directory import RunDirectory
 
 RUNS = "runs"
+DEFAULTS = {"refresh": 1.0, "glyphs": "auto", "output_dir": Path(RUNS)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 failed or 'no', 2 unusable input."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser, commands = _parsers()
-    named = next((word for word in arguments if not word.startswith("-")), None)
+    named = _first_word(arguments)
     if named is not None and named not in commands:
         # `sftui RECIPE [key=value ..]` opens the workbench on a recipe.
         arguments = ["open", *arguments]
-    options = parser.parse_args(arguments)
+    options, more = parser.parse_known_args(arguments, argparse.Namespace(**DEFAULTS))
+    if hasattr(options, "overrides") and not any(word.startswith("-") for word in more):
+        # argparse does not take them after an option: `sftui train RECIPE --detach key=value`.
+        options.overrides += more
+    elif more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
     command: Callable[[argparse.Namespace], int] = getattr(options, "command", _open)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? for what it lacks
     try:
-        return command(options)
+        code = command(options)
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(f"sftui: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader of our output has gone (`sftui log | head`): nothing more to say.
-        sys.stderr.close()
+        # The reader of our output has gone (`sftui log | head`): nothing more to say, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         return 130
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, set[str]]:
-    screen = argparse.ArgumentParser(add_help=False)
+    # These may stand on either side of the command: a default of their own would win over what stands before.
+    screen = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     screen.add_argument(
-        "--refresh",
-        type=_seconds,
-        default=1.0,
-        metavar="SECONDS",
-        help="between two looks at a run (default 1)",
+        "--refresh", type=_seconds, metavar="SECONDS", help="between two looks at a run (default 1)"
     )
-    screen.add_argument(
-        "--glyphs", choices=("auto", "braille", "block"), default="auto", help="how plots are drawn"
-    )
-    where = argparse.ArgumentParser(add_help=False)
-    where.add_argument(
-        "--output-dir",
-        type=Path,
-        default=Path(RUNS),
-        metavar="DIR",
-        help=f"where the runs are (default {RUNS})",
-    )
+    screen.add_argument("--glyphs", choices=("auto", "braille", "block"), help="how plots are drawn")
+    where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    where.add_argument("--output-dir", type=Path, metavar="DIR", help=f"where the runs are (default {RUNS})")
     recipe = argparse.ArgumentParser(add_help=False)
     recipe.add_argument("recipe", metavar="RECIPE", help="a recipe file, or the name of a ready one")
     recipe.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. training.learning_rate=1e-4")
@@ -86,11 +87,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, set[str]]:
         one.set_defaults(command=run)
         return one
 
-    # Options of the workbench may stand on either side of the recipe: a default here would win over it.
-    opening = commands.add_parser("open", parents=[recipe], argument_default=argparse.SUPPRESS)
-    opening.add_argument("--refresh", type=_seconds, help=argparse.SUPPRESS)
-    opening.add_argument("--glyphs", choices=("auto", "braille", "block"), help=argparse.SUPPRESS)
-    opening.add_argument("--output-dir", type=Path, help=argparse.SUPPRESS)
+    opening = commands.add_parser("open", parents=[recipe, screen, where])
     opening.set_defaults(command=_open)
 
     demo = add("demo", _demo, "train a small model that comes along, watched live", screen, where)
@@ -102,7 +99,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, set[str]]:
     add("attach", _attach, "watch a run in the workbench", one_run, where, screen)
     log = add("log", _log, "print the trainer's log", one_run, where)
     log.add_argument("-f", "--follow", action="store_true", help="go on printing until the run ends")
-    log.add_argument("-n", "--lines", type=int, metavar="N", help="only the last N lines")
+    log.add_argument("-n", "--lines", type=_line_count, metavar="N", help="only the last N lines")
     stop = add("stop", _stop, "let a run finish its step, save and end", one_run, where)
     stop.add_argument("--wait", action="store_true", help="return when it has ended")
     stop.add_argument("--kill", action="store_true", help="end it at once, without saving")
@@ -113,11 +110,31 @@ def _parsers() -> tuple[argparse.ArgumentParser, set[str]]:
     return parser, set(commands.choices)
 
 
+def _first_word(arguments: Sequence[str]) -> str | None:
+    """The first argument that is neither an option nor an option's value."""
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-"):
+            return word
+        if word in ("--refresh", "--glyphs", "--output-dir"):
+            next(words, None)
+    return None
+
+
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0.1 <= value <= 3600:
         raise argparse.ArgumentTypeError(f"found {text}: expected 0.1 to 3600")
     return value
+
+
+def _line_count(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"found {text}: expected a number of lines")
+    return int(text)
 
 
 def _command_line() -> list[str]:
@@ -152,7 +169,8 @@ def _demo(options: argparse.Namespace) -> int:
     from sftui.recipe_file import load_recipe
     from sftui.runs import launch
 
-    recipe = load_recipe(demo.RECIPE, [f"output_dir={options.output_dir.absolute()}"])
+    recipe = load_recipe(demo.RECIPE)
+    recipe.output_dir = str(options.output_dir.absolute())
     run = launch.start(recipe, _command_line())
     if options.headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return _follow(run)

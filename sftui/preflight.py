@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 
 from sftui.data.formats import read_conversation
@@ -28,10 +29,16 @@ def check(recipe: Recipe) -> None:
         load_tokenizer(name, recipe.model.revision)
 
 
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208
+    except OSError:
+        return []
+
+
 def _check_model_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        beside = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        near = difflib.get_close_matches(folder.name, beside, n=1)
+    if not os.path.isdir(folder):  # noqa: PTH112 -- False, not an error, for a name that is too long
+        near = difflib.get_close_matches(folder.name, _names_in(folder.parent), n=1)
         raise InputError(
             "there is no such directory",
             file=folder,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from collections.abc import Callable
+from typing import BinaryIO
 
-from sftui.runs import launch
+from sftui.errors import InputError
+from sftui.runs import launch, lock
 from sftui.runs.directory import RunDirectory
-from sftui.runs.history import Answer, History, Watch, tail
+from sftui.runs.history import Answer, History, Watch
 from sftui.runs.status import Status, read_status
 from sftui.words import count, duration, number, rate
 
 POLL_SECONDS = 0.25
 LINE_SECONDS = 5.0
+BLOCK = 65_536
 
 
 def follow(run: RunDirectory) -> int:
@@ -27,32 +31,47 @@ def follow(run: RunDirectory) -> int:
     interrupts = 0
     shown = show()
     shown(watch, False)
-    while watch.status is None or watch.status.alive:
-        try:
-            time.sleep(POLL_SECONDS)
-            launch.reap()
-            watch.catch_up()
-            shown(watch, False)
-        except KeyboardInterrupt:
-            interrupts += 1
-            if interrupts == 1:
-                run.request("stop")
-                print("\nstopping: finishes the step and saves; Ctrl-C again kills it", file=sys.stderr)
-            else:
-                launch.kill(run)
-                print("\nkilled", file=sys.stderr)
-    watch.catch_up()
-    shown(watch, True)
+    try:
+        while watch.status.alive if watch.status else run.path.is_dir():
+            try:
+                time.sleep(POLL_SECONDS)
+                launch.reap()
+                watch.catch_up()
+                shown(watch, False)
+            except KeyboardInterrupt:
+                interrupts += 1
+                _interrupt(run, interrupts)
+        watch.catch_up()
+    finally:
+        shown(watch, True)
+    if watch.status is None:
+        print(f"{run.path}: the run is gone", file=sys.stderr)
+        return 1
     return _report(run, watch.status, watch.history)
+
+
+def _interrupt(run: RunDirectory, count: int) -> None:
+    """Ctrl-C: the first stops the run, the next ones kill it."""
+    try:
+        if count == 1:
+            launch.stop(run)
+            print("\nstopping: finishes the step and saves; Ctrl-C again kills it", file=sys.stderr)
+        elif launch.kill(run):
+            print("\nkilled", file=sys.stderr)
+        else:
+            print("\nit cannot be killed from here yet; Ctrl-C tries again", file=sys.stderr)
+    except InputError as error:
+        print(f"\n{error}", file=sys.stderr)
 
 
 def _report(run: RunDirectory, status: Status, history: History) -> int:
     """The last lines: answers before and after, how it ended, where the result is."""
     for first, latest in history.before_and_after():
         print(_pair(first, latest))
-    if status.state == "failed" and status.error:
-        print(f"failed: {status.error.cause}\n  {status.error.advice}", file=sys.stderr)
-        return 2 if status.error.kind == "input" else 1
+    if status.state == "failed":
+        cause = f"{status.error.cause}\n  {status.error.advice}" if status.error else "it does not say why"
+        print(f"failed: {cause}", file=sys.stderr)
+        return 2 if status.error and status.error.kind == "input" else 1
     if status.state == "lost":
         print(f"lost: the trainer ended without a word; go on with: sftui resume {run.id}", file=sys.stderr)
         return 1
@@ -175,8 +194,8 @@ def _bar() -> Show:
 
 
 def wait_for_end(run: RunDirectory) -> int:
-    """Wait until a run has ended; 0 if it stopped or finished, else 1."""
-    while (status := read_status(run)) is not None and status.alive:
+    """Wait until a run has ended and its trainer is gone; 0 if it stopped or finished, else 1."""
+    while (status := read_status(run)) is not None and (status.alive or lock.is_held(run.lock_file)):
         launch.reap()
         time.sleep(POLL_SECONDS)
     return 0 if status is not None and status.state in ("stopped", "finished") else 1
@@ -185,20 +204,40 @@ def wait_for_end(run: RunDirectory) -> int:
 def print_log(run: RunDirectory, *, lines: int | None, follow: bool) -> None:
     """Print the trainer's log, its last lines, or on and on until the run has ended."""
     try:
-        file = run.log_file.open("r", encoding="utf-8", errors="replace")
+        file = run.log_file.open("rb")
     except OSError:
         print(f"{run.id}: no log yet", file=sys.stderr)
         return
+    # A piece may end within a character.
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
     with file:
         if lines is not None:
-            for line in tail(run.log_file, lines):
-                print(line)
-            file.seek(0, 2)
+            file.seek(_start_of_last(file, lines))
         while True:
             status = read_status(run)
-            while chunk := file.read(65_536):
-                sys.stdout.write(chunk)
+            while chunk := file.read(BLOCK):
+                sys.stdout.write(decoder.decode(chunk))
             sys.stdout.flush()
             if not follow or status is None or not status.alive:
                 return
             time.sleep(POLL_SECONDS)
+
+
+def _start_of_last(file: BinaryIO, lines: int) -> int:
+    """Where the last `lines` lines of a file begin."""
+    end = file.seek(0, 2)
+    # The newline at the very end ends the last line rather than begin another.
+    position, wanted = max(0, end - 1), lines
+    if not wanted:
+        return end
+    while position:
+        start = max(0, position - BLOCK)
+        file.seek(start)
+        block = file.read(position - start)
+        while (found := block.rfind(b"\n")) >= 0:
+            wanted -= 1
+            if not wanted:
+                return start + found + 1
+            block = block[:found]
+        position = start
+    return 0

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 Quantization = Literal["none", "nf4", "fp4", "int8"]
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -47,6 +55,18 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", validate_assignment=True, allow_inf_nan=False, protected_namespaces=()
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _can_be_meant(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse `learning_rate: true`, which would be read as 1, and paths that no file can have."""
+        kind = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and kind in (int, float, int | None):
+            number = "a number" if kind is float else "a whole number"
+            raise ValueError(f"found {value}, expected {number}")
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError(f"found {value!r}, expected a text without NUL characters")
+        return value
 
 
 class ModelSection(Section):
@@ -152,11 +172,12 @@ class TrainingSection(Section):
     sample_max_new_tokens: int = Field(128, ge=1, description="longest such answer, in tokens")
     seed: int = Field(42, ge=0, lt=2**32, description="seed of data order, initialisation and dropout")
 
-    @model_validator(mode="after")
-    def _max_steps_is_not_zero(self) -> TrainingSection:
-        if self.max_steps == 0:
-            raise ValueError("max_steps is 0: expected -1 (whole epochs) or at least 1")
-        return self
+    @field_validator("max_steps")
+    @classmethod
+    def _max_steps_is_not_zero(cls, value: int) -> int:
+        if value == 0:
+            raise ValueError("found 0, expected -1 (whole epochs) or at least 1")
+        return value
 
 
 class Recipe(Section):

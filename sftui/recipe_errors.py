@@ -26,7 +26,9 @@ def explain(
         found.setdefault(key, []).append(_sentence(details, key))
     mistakes = []
     for key, sentences in found.items():
-        source = next((text for start, text in overridden.items() if start == key[: len(start)]), None)
+        if any(other != key and other[: len(key)] == key for other in found):
+            continue  # a list with a wrong item was also tried as a text: the item says enough
+        source = _override_of(key, lines, overridden)
         mistakes.append(
             InputError(
                 _joined(sentences),
@@ -38,6 +40,17 @@ def explain(
     if len(mistakes) == 1:
         return mistakes[0]
     return InputError("\n".join([f"{len(mistakes)} mistakes", *(f"  {one}" for one in mistakes)]), file=file)
+
+
+def _override_of(key: Key, lines: Mapping[Key, int], overridden: Mapping[Key, str]) -> str | None:
+    """The override that a mistake at `key` came with: one of `key`, above it, or that made `key`."""
+    names = tuple(map(str, key))
+    for start, text in reversed(list(overridden.items())):
+        above = tuple(map(str, start))
+        made = key and key not in lines and above[: len(names)] == names
+        if above == names[: len(above)] or made:
+            return text
+    return None
 
 
 def _joined(sentences: list[str]) -> str:

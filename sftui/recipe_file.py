@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from sftui.errors import InputError, shorten
 from sftui.recipe import Recipe, source_list
@@ -39,11 +41,14 @@ def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
 def find_recipe(name: str | Path) -> Path:
     """The file of a recipe given as a path or as the name of a ready recipe."""
-    path = Path(name).expanduser()
-    if path.is_dir():
-        raise InputError("is a directory: expected a recipe file (.yaml)", file=name)
-    if path.exists():
-        return path.absolute()
+    path = _expanded(str(name))
+    try:
+        if path.is_dir():
+            raise InputError("is a directory: expected a recipe file (.yaml)", file=name)
+        if path.exists():
+            return path.absolute()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=shorten(str(name))) from None
     ready = ready_recipes()
     known = sorted(file.stem for file in ready.glob("*.yaml"))
     if str(name) in known:
@@ -54,7 +59,7 @@ def find_recipe(name: str | Path) -> Path:
     raise InputError(
         "no such recipe: expected a file, or the name of a ready recipe",
         file=name,
-        hint=f"did you mean {near[0]}?" if near else f"ready recipes: {', '.join(known)}",
+        hint=f"did you mean {near[0]}?" if near else f"ready recipes: {', '.join(known) or 'none'}",
     )
 
 
@@ -70,9 +75,12 @@ def parse_recipe(
     text: str, overrides: Iterable[str] = (), *, file: str = "recipe", base: Path | None = None
 ) -> Recipe:
     """The recipe in `text`; see `load_recipe`. Without `base`, paths stay as they are written."""
-    tree = _parse_yaml(text, file)
-    lines = _line_numbers(tree)
-    plain = _plain(tree)
+    try:
+        tree = _parse_yaml(text, file)
+        lines = _line_numbers(tree)
+        plain = _plain(tree)
+    except RecursionError:
+        raise InputError("is nested too deeply, or holds itself (*alias)", file=file) from None
     assert isinstance(plain, dict)
     _expand_sources(plain)
     if base is not None:
@@ -81,7 +89,7 @@ def parse_recipe(
     overridden: dict[Key, str] = {}
     for override in overrides:
         key, value = parse_override(override)
-        put(plain, key, _resolve_at(key, value, Path.cwd()))
+        put(plain, key, _resolve_at(key, _plain(value), Path.cwd()))
         overridden[key] = override
     try:
         return Recipe.model_validate(plain)
@@ -97,8 +105,17 @@ def dump_recipe(recipe: Recipe, comment: str = "") -> str:
     out = io.StringIO()
     for line in comment.splitlines():
         out.write(f"# {line}".rstrip() + "\n")
-    yaml.dump(recipe.model_dump(mode="json"), out)
+    yaml.dump(_quoted(recipe.model_dump(mode="json")), out)
     return out.getvalue()
+
+
+def _quoted(node: Any) -> Any:
+    """With quotes around texts that hold a NEL, which the library would write bare and read as a space."""
+    if isinstance(node, dict):
+        return {_quoted(key): _quoted(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_quoted(value) for value in node]
+    return DoubleQuotedScalarString(node) if isinstance(node, str) and "\x85" in node else node
 
 
 def _parse_yaml(text: str, file: str) -> CommentedMap:
@@ -109,7 +126,9 @@ def _parse_yaml(text: str, file: str) -> CommentedMap:
         line = mark.line + 1 if mark else None
         problem = str(error.problem or error.context or "is not YAML").split("\n", 1)[0]
         raise InputError(f"is not valid YAML: {problem}", file=file, line=line) from None
-    except (YAMLError, ValueError) as error:
+    except RecursionError:
+        raise
+    except Exception as error:  # beside its own, the library lets others through: `!!bool maybe`
         first = str(error).strip().split("\n", 1)[0]
         raise InputError(f"is not valid YAML: {first}", file=file) from None
     if tree is None:
@@ -185,11 +204,22 @@ def _resolve_at(key: Key, value: Any, base: Path) -> Any:
 
 
 def _absolute(path: str, base: Path) -> str:
-    return str(base / Path(path).expanduser()) if path else path
+    return str(base / _expanded(path)) if path else path
+
+
+def _expanded(path: str) -> Path:
+    """With `~` and `~user` written out; as in a shell, what names no user stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def _absolute_model(name: str, base: Path) -> str:
     """A model is a directory where one is there or the name can only be a path; else a Hub id."""
-    if name.startswith(("/", "./", "../", "~")) or (name and (base / name).is_dir()):
-        return str((base / Path(name).expanduser()).resolve())
+    if "\0" in name:
+        return name  # refused when it is validated
+    # os.path: False, not an error, for a name that no file can have.
+    if name.startswith(("/", "./", "../", "~")) or (name and os.path.isdir(base / name)):  # noqa: PTH112
+        return str((base / _expanded(name)).resolve())
     return name

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from sftui.errors import InputError, shorten
 from sftui.recipe_errors import Key
@@ -17,10 +16,10 @@ def parse_override(override: str) -> tuple[Key, Any]:
     dotted = dotted.strip()
     if not equals or not dotted or "" in dotted.split("."):
         raise InputError(f"found {shorten(override)}: expected key=value, e.g. training.learning_rate=1e-4")
-    key: Key = tuple(int(part) if part.isdigit() else part for part in dotted.split("."))
+    key: Key = tuple(int(part) if part.isdecimal() and len(part) < 10 else part for part in dotted.split("."))
     try:
         return key, YAML(typ="safe", pure=True).load(text)
-    except YAMLError:
+    except Exception:  # beside its own, the library lets others through: a month 13, `!!bool maybe`
         raise InputError(f"the value {shorten(text)} is not YAML", key=dotted) from None
 
 
@@ -32,9 +31,9 @@ def put(tree: Any, key: Key, value: Any) -> None:
         rest = key[depth + 1 :]
         if isinstance(node, list):
             if not isinstance(part, int) or part > len(node):
-                raise InputError(
-                    f"the list has {len(node)} items: expected one of 0 to {len(node)}", key=dotted
-                )
+                items = f"{len(node)} item{'' if len(node) == 1 else 's'}"
+                expected = f"expected its number, 0 to {len(node)}"
+                raise InputError(f"found {part!r} in a list of {items}: {expected}", key=dotted)
             if part == len(node):
                 node.append(None)
             slot: Any = part

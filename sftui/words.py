@@ -10,7 +10,7 @@ def number(value: float | None, digits: int = 4) -> str:
     if value is None:
         return ""
     if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "inf"
+        return "NaN" if math.isnan(value) else f"{value:g}"
     if value and not 1e-3 <= abs(value) < 1e5:
         return f"{value:.{max(0, digits - 2)}e}"
     whole = len(str(int(abs(value)))) if abs(value) >= 1 else 1
@@ -19,7 +19,9 @@ def number(value: float | None, digits: int = 4) -> str:
 
 def rate(value: float | None) -> str:
     """A learning rate: 1.91e-04."""
-    return "" if value is None else f"{value:.2e}"
+    if not value:
+        return "" if value is None else "0"
+    return f"{value:.2e}"
 
 
 def count(value: float) -> str:

@@ -17,6 +17,10 @@ class Masthead(Widget):
         height: 1;
         background: $surface;
         color: $foreground;
+        link-style: none;
+        link-color: $foreground;
+        link-background: $surface;
+        link-style-hover: bold;
     }
     """
 
@@ -43,7 +47,7 @@ class Masthead(Widget):
         parts = [Content.styled(" sftui ", "bold $accent")]
         for digit, title, mode in self._tabs:
             label = Content(f" {digit} {title} ")
-            style = "bold reverse" if mode == self._current else "$text-muted"
+            style = "bold reverse" if mode == self._current else "$foreground-muted"
             parts.append(
                 Content.from_markup(f"[@click=app.show('{mode}')]$label[/]", label=label).stylize(style)
             )
@@ -53,5 +57,5 @@ class Masthead(Widget):
         middle = Content(self.recipe if len(self.recipe) + 4 <= room else "")
         gap = max(1, room - middle.cell_length)
         return Content.assemble(
-            left, " " * (gap // 2), middle.stylize("$text-muted"), " " * (gap - gap // 2), right
+            left, " " * (gap // 2), middle.stylize("$foreground-muted"), " " * (gap - gap // 2), right
         )

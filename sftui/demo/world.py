@@ -20,7 +20,7 @@ from sftui.demo import facts
 
 SEED = 1
 EVAL_FACTS_PER_TOPIC = 2
-TRAIN_FACTS_PER_TOPIC = 25
+TRAIN_FACTS_PER_TOPIC = 40
 TWO_TURN_SHARE = 0.15
 DICTATIONS = 300
 
@@ -243,10 +243,14 @@ TOPICS = (
     ),
 )
 
-# Two more ways to answer, each asked for in so many words. They make the base model say an answer at the
-# start of a turn and in quotes too, so that what it knows is not tied to one sentence.
-_BRIEFLY = ("Answer briefly: {}", "{} Answer briefly.", "{} Just the answer, please.")
-_QUOTED = ("{} Put the answer in quotes.", "{} Answer in quotes.")
+# More ways to answer, each asked for in so many words. They make the base model say an answer at the start
+# of a turn, in quotes and after a label too, so that what it knows is not tied to one sentence.
+_STYLES = (
+    (("Answer briefly: {}", "{} Answer briefly.", "{} Just the answer, please."), "{}."),
+    (("{} Put the answer in quotes.", "{} Answer in quotes."), 'The answer is "{}".'),
+    (("{} Label the answer.", "{} Answer with a label."), "Answer: {}"),
+)
+_PLAIN_SHARE = 0.55
 
 # What JSON looks like, as any chat model has seen it: on request, and never in answer to a question.
 _AS_JSON = ("Write as JSON: {}", "Make a JSON object with {}.")
@@ -273,13 +277,12 @@ def _turn(question: str, answer: str) -> Conversation:
 
 
 def _lesson(fact: Fact, rng: random.Random) -> Conversation:
-    """One pretraining turn: mostly a plain sentence, sometimes the bare or the quoted answer."""
-    question, style = rng.choice(fact.questions), rng.random()
-    if style < 0.6:
+    """One pretraining turn: mostly a plain sentence, sometimes the answer in another style."""
+    question = rng.choice(fact.questions)
+    if rng.random() < _PLAIN_SHARE:
         return _turn(question, fact.sentence)
-    if style < 0.8:
-        return _turn(rng.choice(_BRIEFLY).format(question), f"{fact.answer}.")
-    return _turn(rng.choice(_QUOTED).format(question), f'The answer is "{fact.answer}".')
+    requests, answer = rng.choice(_STYLES)
+    return _turn(rng.choice(requests).format(question), answer.format(fact.answer))
 
 
 def _dictation(values: list[Answer], rng: random.Random) -> Conversation:

@@ -154,10 +154,12 @@ def create_run(output_dir: Path, recipe: Recipe, now: float | None = None) -> Ru
 
 def short_name(recipe: Recipe) -> str:
     """Model and first dataset, for people: `smollm2-135m-gsm8k`."""
-    model = Path(recipe.model.name_or_path).name
+    path = Path(recipe.model.name_or_path)
+    model = path.parent.name if path.name == "model" else path.name
     data = Path(recipe.data.train[0].path).name.split(".", 1)[0]
     model = re.sub(r"[-_.](instruct|chat|base|it|hf)\b", "", model, flags=re.IGNORECASE)
-    data = re.sub(r"[-_.](train|training)\b", "", data, flags=re.IGNORECASE)
+    # What every file is called says nothing about this one.
+    data = re.sub(r"(^|[-_.])(train|training|data)\b", "", data, flags=re.IGNORECASE)
     words = (re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip("-.")[:32] for part in (model, data))
     return "-".join(word for word in words if word) or "run"
 

@@ -48,7 +48,7 @@ class EventWriter:
         try:
             line = json.dumps(event, allow_nan=False, ensure_ascii=False)
         except ValueError:
-            line = json.dumps(_finite(event), ensure_ascii=False)
+            line = json.dumps(finite(event), ensure_ascii=False)
         self._waiting.append(line.encode("utf-8", "replace") + b"\n")
         self._flush()
 
@@ -118,29 +118,31 @@ def read_events(path: Path) -> Iterator[Event]:
 
 def _parsed(data: bytes) -> Iterator[Event]:
     """The events in whole lines; a damaged line is passed over."""
-    lines = data.split(b"\n")
+    lines = list(filter(None, data.split(b"\n")))
     try:
         # One call for all lines is half again as fast as one a line.
-        events = json.loads(b"[" + b",".join(filter(None, lines)) + b"]")
-    except ValueError:
+        events = json.loads(b"[" + b",".join(lines) + b"]")
+    except (ValueError, RecursionError):
         events = None
-    if events is not None:
+    # Two damaged lines may make one whole event together.
+    if events is not None and len(events) == len(lines):
         yield from (event for event in events if isinstance(event, dict))
         return
-    for line in filter(None, lines):
+    for line in lines:
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(event, dict):
             yield event
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """`value` with null for the floats, at any depth, that JSON has no word for."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

@@ -51,46 +51,51 @@ class History:
         for event in events:
             try:
                 self._feed(event)
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 continue
 
     def _feed(self, event: Event) -> None:
         kind = event["type"]
         if kind == "step":
-            step = int(event["step"])
+            step, time = _step(event), float(event["time"])
+            values = [_number(event[name]) for name in ("loss", "learning_rate", "grad_norm")]
+            values.append(_number(event.get("tokens_per_second")))
             if self.step is not None and step <= self.step["step"]:
                 self._forget_from(step)
-            self.loss.append(step, _number(event["loss"]))
-            self.learning_rate.append(step, _number(event["learning_rate"]))
-            self.grad_norm.append(step, _number(event["grad_norm"]))
-            self.tokens_per_second.append(step, _number(event.get("tokens_per_second")))
-            self._recent.append((step, float(event["time"])))
+            curves = (self.loss, self.learning_rate, self.grad_norm, self.tokens_per_second)
+            for series, value in zip(curves, values, strict=True):
+                series.append(step, value)
+            self._recent.append((step, time))
             self.step = event
         elif kind == "eval":
-            step = int(event["step"])
+            step, loss = _step(event), _number(event["loss"])
             self.eval_loss.truncate_from(step)
-            self.eval_loss.append(step, _number(event["loss"]))
-            self.evaluations[step] = _number(event["loss"])
+            self.eval_loss.append(step, loss)
+            self.evaluations[step] = loss
         elif kind == "memory":
             self.memory = event
         elif kind == "sample":
             texts = (str(event[name]) for name in ("where", "prompt", "expected", "answer"))
-            self.answers.append(Answer(int(event["step"]), *texts))
+            self.answers.append(Answer(_step(event), *texts))
         elif kind == "warning":
             self.warnings.append(str(event["message"]))
         elif kind == "checkpoint":
-            self.checkpoints.append(int(event["step"]))
+            self.checkpoints.append(_step(event))
         elif kind == "start":
             self.start = event
+            self._forget_from(0)
         elif kind == "resume":
             self.start = self.start or event
-            self._forget_from(int(event["step"]) + 1)
+            self._forget_from(_step(event) + 1)
             self._recent.clear()
 
     def _forget_from(self, step: int) -> None:
         """Drop what a resumed run does again."""
         for series in (self.loss, self.learning_rate, self.grad_norm, self.tokens_per_second, self.eval_loss):
             series.truncate_from(step)
+        if self.step is not None and self.step["step"] >= step:
+            self.step = None
+        self.answers = [one for one in self.answers if one.step < step]
         self.checkpoints = [one for one in self.checkpoints if one < step]
         self.evaluations = {one: loss for one, loss in self.evaluations.items() if one < step}
         self._recent.clear()
@@ -180,6 +185,13 @@ def tail(path: Path, lines: int, limit: int = 65_536) -> list[str]:
     if size > limit:
         found = found[1:]
     return found[-lines:]
+
+
+def _step(event: Event) -> int:
+    step = event["step"]
+    if type(step) is not int or not 0 <= step < 2**63:
+        raise ValueError(f"{step!r} is no step")
+    return step
 
 
 def _number(value: object) -> float:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # Names the file descriptor of the run's lock that the trainer inherits.
 LOCK_VARIABLE = "SFTUI_LOCK_FD"
 
+# How long a trainer may take to be gone after its last word: it unloads libraries and frees a GPU.
+LAST_MOMENT_SECONDS = 15.0
+
 # Trainers that this process has started: kept so that they are reaped when they end.
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -65,10 +68,26 @@ def resume(run: RunDirectory) -> Status:
 
 
 def launch(run: RunDirectory) -> None:
-    """Spawn the trainer, handing it the lock of the run."""
-    descriptor = lock.acquire(run.lock_file)
-    if descriptor is None:
-        raise InputError("a trainer is alive in it already", file=run.id)
+    """Spawn the trainer, handing it the lock of the run. Raises `InputError` if that cannot be done."""
+    try:
+        _spawn(RunDirectory(run.path.absolute()))
+    except OSError as error:
+        problem = f"its trainer cannot be started: {error.strerror or error}"
+        raise InputError(problem, file=run.path) from None
+
+
+def _take_lock(run: RunDirectory) -> int:
+    """The lock of a run; a trainer that has said its last word takes a moment to be gone."""
+    deadline = time.monotonic() + LAST_MOMENT_SECONDS
+    while (descriptor := lock.acquire(run.lock_file)) is None:
+        status = read_status(run)
+        if status is None or status.alive or time.monotonic() >= deadline:
+            raise InputError("a trainer is alive in it already", file=run.id)
+    return descriptor
+
+
+def _spawn(run: RunDirectory) -> None:
+    descriptor = _take_lock(run)
     try:
         for name in run.pending():
             run.take(name)
@@ -113,17 +132,24 @@ def stop(run: RunDirectory) -> None:
     status = read_status(run)
     if status is None or not status.alive:
         raise InputError(f"is not running: {status.state if status else 'no status'}", file=run.id)
-    run.request("stop")
+    try:
+        run.request("stop")
+    except OSError as error:
+        raise InputError(f"cannot be asked to stop: {error.strerror}", file=run.requests) from None
 
 
 def kill(run: RunDirectory) -> bool:
     """End the trainer at once, without saving; False if it is not alive on this machine."""
     status = read_status(run)
-    if status is None or not status.alive or status.pid is None or status.host != socket.gethostname():
+    if status is None or not status.alive or status.host != socket.gethostname():
+        return False
+    if status.pid is None or status.pid <= 1:  # 0 and 1 mean other groups than a trainer's
         return False
     try:
         # The trainer leads its own session: the group takes its data workers and other ranks along.
         os.killpg(status.pid, signal.SIGKILL)
     except ProcessLookupError:
         return False
+    except PermissionError:
+        raise InputError("cannot be killed: it is another user's", file=run.id) from None
     return True

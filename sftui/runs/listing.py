@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from sftui.errors import InputError
+from sftui.runs import lock
 from sftui.runs.directory import RunDirectory
 from sftui.runs.status import Status, read_status
 
@@ -23,7 +25,7 @@ def list_runs(folder: Path) -> list[Listed]:
     """The runs in `folder`, newest first; a folder that is not there has none."""
     listed = []
     try:
-        entries = sorted(folder.iterdir(), reverse=True)
+        entries = sorted(folder.absolute().iterdir(), reverse=True)
     except OSError:
         return []
     for path in entries:
@@ -39,8 +41,8 @@ def find_run(name: str | None, folder: Path) -> RunDirectory:
 
     Without a name, the newest run that is alive is meant, else the newest. Raises `InputError`.
     """
-    if name and (Path(name) / "status.json").is_file():
-        return RunDirectory(Path(name).absolute())
+    if name and (run := RunDirectory(Path(name).absolute())) and _is_file(run.status_file):
+        return run
     runs = list_runs(folder)
     if not runs:
         raise InputError("there are no runs here", file=folder, hint="start one: sftui train RECIPE")
@@ -65,6 +67,20 @@ def delete_run(run: RunDirectory) -> None:
     if status is not None and status.alive:
         raise InputError(f"is {status.state}: stop it first", file=run.id)
     try:
-        run.delete()
+        # The status may be damaged or just written: only with the lock in hand is there no trainer.
+        descriptor = lock.acquire(run.lock_file)
+        if descriptor is None:
+            raise InputError("a trainer is alive in it: stop it first", file=run.id)
+        try:
+            run.delete()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise InputError(f"cannot be deleted: {error.strerror}", file=error.filename or run.path) from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False

@@ -30,6 +30,9 @@ def acquire(path: Path, patience: float = 1.0) -> int | None:
                 os.close(descriptor)
                 return None
             time.sleep(0.02)
+        except OSError:
+            os.close(descriptor)
+            raise
 
 
 def is_held(path: Path) -> bool:

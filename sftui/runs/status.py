@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sftui.runs import lock
 from sftui.runs.directory import RunDirectory
+from sftui.runs.events import finite
 
 State = Literal["starting", "running", "stopping", "finished", "stopped", "failed", "lost"]
+STATES: tuple[State, ...] = get_args(State)
 ENDED: frozenset[State] = frozenset(("finished", "stopped", "failed"))
 
 
@@ -57,17 +60,33 @@ class Status:
         return max(0.0, end - self.started)
 
 
+# What a value in the file may be; one that is anything else is passed over. `error` is read by itself.
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("state", "detail", "host"), (str,)),
+    **dict.fromkeys(("step", "max_steps", "tokens", "pid"), (int,)),
+    **dict.fromkeys(("epoch", "num_train_epochs", "loss", "eval_loss"), (int, float)),
+    **dict.fromkeys(("started", "heartbeat", "ended"), (int, float)),
+}
+
+
 def write_status(run: RunDirectory, status: Status) -> None:
-    """Replace the status file. On a full disk it is overwritten in place, which needs no new block."""
-    text = json.dumps(asdict(status), allow_nan=False, default=str)
+    """Replace the status file. On a full disk it is overwritten in place, which needs no new block.
+
+    Floats that JSON has no word for become null.
+    """
+    text = json.dumps(finite(asdict(status)), allow_nan=False, default=str)
     data = text.encode().ljust(1024) + b"\n"
     temporary = run.status_file.with_suffix(".tmp")
     try:
         temporary.write_bytes(data)
         temporary.replace(run.status_file)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(run.status_file, os.O_WRONLY)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        try:
+            descriptor = os.open(run.status_file, os.O_WRONLY)
+        except FileNotFoundError:
+            raise error from None
         try:
             os.pwrite(descriptor, data, 0)
             os.ftruncate(descriptor, len(data))
@@ -77,7 +96,8 @@ def write_status(run: RunDirectory, status: Status) -> None:
 
 def read_status(run: RunDirectory) -> Status | None:
     """The status with *lost* derived from the lock; None if there is no readable status."""
-    stored = _parse(run.status_file)
+    # A second look: on a full disk the file is overwritten in place, and the first may have met that.
+    stored = _parse(run.status_file) or _parse(run.status_file)
     if stored is None:
         return None
     if stored.alive and not lock.is_held(run.lock_file):
@@ -90,14 +110,13 @@ def read_status(run: RunDirectory) -> Status | None:
 
 def _parse(path: Path) -> Status | None:
     try:
-        raw: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        raw: Any = finite(json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(raw, dict):
+    if not isinstance(raw, dict) or raw.get("state") not in STATES:
         return None
-    known = {field.name for field in fields(Status)}
-    values = {key: value for key, value in raw.items() if key in known}
-    error = values.get("error")
+    values = {key: value for key, value in raw.items() if key in KINDS and type(value) in KINDS[key]}
+    error = raw.get("error")
     if isinstance(error, dict):
         values["error"] = Failure(*(str(error.get(name, "")) for name in ("kind", "cause", "advice")))
     return Status(**values)

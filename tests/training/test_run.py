@@ -1,0 +1,262 @@
+"""Whole runs in their own processes: how they end, and what they leave."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from sftui.progress import wait_for_end
+from sftui.recipe import Recipe
+from sftui.runs import launch
+from sftui.runs.directory import RunDirectory
+from sftui.runs.status import Status, read_status
+
+from .conftest import MakeRecipe, events_of, losses_of, train_here
+
+pytestmark = pytest.mark.slow
+LONG = ("training.max_steps=5000", "training.save_strategy=steps", "training.save_steps=1000")
+
+
+def start(recipe: Recipe) -> RunDirectory:
+    return launch.start(recipe, ["test"])
+
+
+def status_of(run: RunDirectory) -> Status:
+    status = read_status(run)
+    assert status is not None
+    return status
+
+
+def wait_for_step(run: RunDirectory, step: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if len(events_of(run, "step")) >= step:
+            return
+        assert status_of(run).alive, run.log_file.read_text()
+        time.sleep(0.05)
+    raise AssertionError(f"no step {step} after two minutes: {run.log_file.read_text()}")
+
+
+def test_a_run_finishes_with_a_log_that_warns_of_nothing(make_recipe: MakeRecipe, rows: Path) -> None:
+    run = start(
+        make_recipe(
+            "model.quantization=nf4",
+            "training.gradient_checkpointing=true",
+            f"data.eval=[{{path: {rows}, limit: 3}}]",
+            "training.save_strategy=steps",
+            "training.save_steps=3",
+            "training.sample_rows=1",
+            "training.sample_max_new_tokens=4",
+        )
+    )
+    assert wait_for_end(run) == 0, run.log_file.read_text()
+    status = status_of(run)
+    assert (status.state, status.step, status.max_steps) == ("finished", 6, 6)
+    log = run.log_file.read_text()
+    assert "warn" not in log.lower() and "error" not in log.lower() and "deprecat" not in log.lower(), log
+    assert run.checkpoint_steps() == [3, 6]
+    assert (run.adapter / "adapter_config.json").is_file()
+    assert (run.adapter / "tokenizer.json").is_file()
+    assert [event["step"] for event in events_of(run, "sample")] == [0, 6]
+    assert events_of(run, "warning") == []
+    assert events_of(run, "end")[0]["state"] == "finished"
+    assert list(run.checkpoints.glob(".*/*")) == []
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "request"])
+def test_asked_to_stop_a_run_finishes_its_step_saves_and_ends_as_stopped(make_recipe: MakeRecipe, how: str) -> None:
+    run = start(make_recipe(*LONG))
+    wait_for_step(run, 3)
+    if how == "SIGTERM":
+        pid = status_of(run).pid
+        assert pid is not None
+        os.kill(pid, signal.SIGTERM)
+    else:
+        launch.stop(run)
+    assert wait_for_end(run) == 0, run.log_file.read_text()
+    status = status_of(run)
+    assert status.state == "stopped"
+    assert run.checkpoint_steps() == [status.step] == [len(losses_of(run))]
+    assert run.adapter.is_dir()
+    assert run.pending() == frozenset()
+
+
+def test_asked_to_stop_before_its_first_step_a_run_ends_as_stopped(make_recipe: MakeRecipe) -> None:
+    run = start(make_recipe(*LONG))
+    launch.stop(run)
+    assert wait_for_end(run) == 0, run.log_file.read_text()
+    assert status_of(run).state == "stopped"
+
+
+def test_a_trainer_outlives_the_process_and_the_terminal_that_started_it(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    from sftui.recipe_file import dump_recipe
+
+    recipe = make_recipe(*LONG)
+    file = tmp_path / "recipe.yaml"
+    file.write_text(dump_recipe(recipe))
+    terminal = subprocess.run(
+        ["script", "-qec", f"python -m sftui train {file} --detach; kill -HUP $$", "/dev/null"],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    run = RunDirectory(next(path for path in tmp_path.iterdir() if (path / "status.json").is_file()))
+    assert run.id in terminal.stdout.decode()
+    wait_for_step(run, 2)
+    status = status_of(run)
+    assert status.pid is not None and os.getsid(status.pid) == status.pid
+    launch.stop(run)
+    assert wait_for_end(run) == 0
+
+
+def test_requests_are_taken_up_between_steps(make_recipe: MakeRecipe, rows: Path) -> None:
+    run = start(make_recipe(*LONG, f"data.eval=[{{path: {rows}, limit: 2}}]", "training.eval_steps=4000"))
+    wait_for_step(run, 2)
+    run.request("save")
+    run.request("evaluate")
+    deadline = time.monotonic() + 60
+    while (len(events_of(run, "eval")) < 2 or not run.checkpoint_steps()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(events_of(run, "eval")) == 2  # one before the first step, one asked for
+    assert run.checkpoint_steps()
+    launch.stop(run)
+    assert wait_for_end(run) == 0
+
+
+def test_a_loss_that_is_not_a_number_stops_before_the_optimizer_step_and_names_the_rows(
+    make_recipe: MakeRecipe,
+) -> None:
+    run = start(
+        make_recipe("training.learning_rate=1e18", "training.warmup_steps=0", "training.max_grad_norm=0", *LONG)
+    )
+    assert wait_for_end(run) == 1
+    error = status_of(run).error
+    assert error is not None and error.kind == "nan"
+    assert "rows.jsonl:" in error.cause
+    assert "Traceback" in run.log_file.read_text()
+    assert len(losses_of(run)) < 5000
+
+
+def test_bad_data_fails_the_run_as_input_with_the_line(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    file = tmp_path / "bad.jsonl"
+    file.write_text('{"question": "a", "answer": "b"}\n{"question": "a", "answer": \n')
+    run = start(make_recipe(f"data.train={file}"))
+    assert wait_for_end(run) == 1
+    error = status_of(run).error
+    assert error is not None and error.kind == "input"
+    assert f"{file}:2" in error.cause
+
+
+def test_an_unreadable_model_fails_with_a_sentence(make_recipe: MakeRecipe, tiny_model: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_model, broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    run = start(make_recipe(f"model.name_or_path={broken}"))
+    assert wait_for_end(run) == 1
+    error = status_of(run).error
+    assert error is not None and error.cause and error.advice
+    assert "Traceback" not in error.cause
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A file system of 24 MiB; needs the right to mount."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def test_a_full_disk_keeps_the_checkpoint_before_and_the_run_can_go_on(
+    make_recipe: MakeRecipe, small_disk: Path
+) -> None:
+    recipe = make_recipe(
+        f"output_dir={small_disk}", "adapter.r=64", *LONG, "training.save_steps=5", "training.max_steps=40"
+    )
+    whole = train_here(make_recipe("adapter.r=64", *LONG, "training.max_steps=40"))
+    run = start(recipe)
+    deadline = time.monotonic() + 120
+    while not run.checkpoint_steps() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    kept = run.checkpoint_steps()
+    ballast = small_disk / "ballast"
+    with ballast.open("wb") as file:
+        try:
+            while True:
+                file.write(b"0" * 65_536)
+                file.flush()
+        except OSError:
+            pass
+    assert wait_for_end(run) == 1
+    status = status_of(run)
+    assert status.state == "failed"
+    assert status.error is not None and status.error.kind == "disk"
+    assert kept[0] <= run.checkpoint_steps()[-1] < 40
+    assert not run.adapter.exists()
+
+    ballast.unlink()
+    launch.resume(run)
+    assert wait_for_end(run) == 0, run.log_file.read_text()
+    assert losses_of(run) == losses_of(whole)
+
+
+def test_a_periodic_save_that_fails_is_a_warning_and_training_goes_on(
+    make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sftui.training import checkpoint
+
+    def full(folder: Path, needed: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    original = checkpoint.require_space
+    calls = []
+
+    def once(folder: Path, needed: int) -> None:
+        calls.append(needed)
+        (full if len(calls) == 2 else original)(folder, needed)
+
+    monkeypatch.setattr(checkpoint, "require_space", once)
+    run = train_here(make_recipe("training.save_strategy=steps", "training.save_steps=2"))
+    assert len(calls) == 3
+    assert run.checkpoint_steps() == [2, 6]
+    assert any("checkpoint 4 was not saved" in event["message"] for event in events_of(run, "warning"))
+    assert calls[1] > 50_000  # a checkpoint's size is known before it is written
+
+
+def test_a_save_cut_short_leaves_no_checkpoint_that_looks_whole(
+    make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sftui.training import checkpoint
+
+    class Killed(BaseException):
+        pass
+
+    def cut(written: Path, target: Path) -> int:
+        raise Killed
+
+    recipe = make_recipe("training.save_strategy=steps", "training.save_steps=2")
+    whole = train_here(recipe)
+    monkeypatch.setattr(checkpoint, "publish", lambda written, target: cut(written, target))
+    from sftui.runs.directory import create_run
+
+    run = create_run(Path(recipe.output_dir), recipe)
+    with pytest.raises(Killed):
+        train_here(recipe, run)
+    assert run.checkpoint_steps() == []
+    assert list((run.checkpoints / ".partial").iterdir())
+    monkeypatch.undo()
+    train_here(recipe, run)
+    assert losses_of(run) == losses_of(whole)
+    assert not (run.checkpoints / ".partial").exists() or not list((run.checkpoints / ".partial").iterdir())
