@@ -145,7 +145,8 @@ class Workbench(App[None]):
                 continue
             text = binding.tooltip or binding.description
             title = f"{text[0].upper()}{text[1:]}  ({key_name(binding)})"
-            yield SystemCommand(title, text, _caller(screen, binding.action))
+            action = f"app.{binding.action}" if (binding.id or "").startswith("app.") else binding.action
+            yield SystemCommand(title, text, _caller(screen, action))
         for one in list_runs(self.folder)[:50]:
             run = one.run
             yield SystemCommand(f"Open {run.id}", one.status.state, lambda run=run: self.open_run(run))

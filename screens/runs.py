@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
@@ -115,7 +115,7 @@ class RunsScreen(Frame):
 
     # -- showing ---------------------------------------------------------------------------------
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         """Other columns may fit now."""
         if self._listed:
             self._show()

@@ -13,6 +13,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 
 from sftui.errors import InputError
+from sftui.machine import survives_logout
 from sftui.recipe import Recipe
 from sftui.runs import launch
 from sftui.runs.directory import RunDirectory
@@ -344,6 +345,9 @@ class TrainScreen(Frame):
             self._panel("notice").show(Content.styled(printable_lines(str(error)), "bold $text-error"))
             return
         self.app.open_run(run)
+        survives, advice = await asyncio.to_thread(survives_logout)
+        if not survives:
+            self.app.notify(advice, severity="warning", timeout=15, markup=False)
 
     def action_stop(self) -> None:
         """Ask the run to stop, after a yes; once it is stopping, offer to kill it."""

@@ -181,9 +181,8 @@ def test_a_reader_never_meets_half_a_status(run: RunDirectory) -> None:
     while not done.is_set():
         seen.append(read_status(run))
     writer.join()
-    assert len(seen) > 50
-    assert set(map(id, filter(None, seen))) == set(map(id, seen))
-    assert {status.detail for status in seen if status} <= {short.detail, long.detail}
+    assert len(seen) > 10
+    assert {status.detail if status else None for status in seen} <= {short.detail, long.detail}
 
 
 def no_space(*_: Any) -> None:

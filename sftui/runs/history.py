@@ -184,7 +184,7 @@ def tail(path: Path, lines: int, limit: int = 65_536) -> list[str]:
     found = text.splitlines()
     if size > limit:
         found = found[1:]
-    return found[-lines:]
+    return found[-lines:] if lines > 0 else []
 
 
 def _step(event: Event) -> int:

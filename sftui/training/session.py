@@ -29,6 +29,10 @@ from sftui.training.trainer import SftTrainer
 log = logging.getLogger("sftui")
 
 
+class StopAskedError(Exception):
+    """The run shall end before it has begun."""
+
+
 def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
     """Train until the end or until asked to stop; returns whether it was stopped.
 
@@ -36,8 +40,9 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
     """
     where = device()
     check_device(recipe, where)
-    data, tokenizer = _encode(run, recipe, journal)
-    if _stop_asked(journal):
+    try:
+        data, tokenizer = _encode(run, recipe, journal)
+    except StopAskedError:
         return True
     checkpoint_folder = run.last_checkpoint()
     if journal:
@@ -74,13 +79,16 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
         callback.restore(*_counted(run, int(checkpoint_folder.name.rpartition("-")[2])))
     elif sampling:
         sampling.answer(0)
-    trainer.train(resume_from_checkpoint=str(checkpoint_folder) if checkpoint_folder else None)
+    if checkpoint_folder is None or not trainer.restore_if_complete(checkpoint_folder):
+        trainer.train(resume_from_checkpoint=str(checkpoint_folder) if checkpoint_folder else None)
     if journal:
         journal.phase("saving the result")
     if recipe.adapter is not None or not trainer.stopped:
         trainer.save_result(run.adapter if recipe.adapter else run.model, _tokenizer_files(recipe))
     if sampling and not trainer.stopped:
         sampling.answer(trainer.state.global_step)
+    if journal:
+        checkpoint.clear_staging(run)
     return trainer.stopped
 
 
@@ -90,6 +98,8 @@ def _encode(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> tuple
     def progress(done: int, total: int) -> None:
         if journal:
             journal.update(detail=f"tokenising {done:,} of {total:,} rows")
+            if journal.stop_asked:
+                raise StopAskedError
 
     if journal:
         journal.phase("reading the data")

@@ -228,6 +228,21 @@ class SftTrainer(transformers.Trainer):
             if self.journal:
                 self.journal.phase("")
 
+    def restore_if_complete(self, folder: Path) -> bool:
+        """Load a checkpoint after the last step, where one is; False if there are steps left.
+
+        A run that was lost while it saved its result resumes here: the stock trainer would go one
+        step too far.
+        """
+        state = transformers.TrainerState.load_from_json(str(folder / "trainer_state.json"))
+        if state.global_step < state.max_steps:
+            return False
+        self._load_from_checkpoint(str(folder))
+        self.state = state
+        if self.journal:
+            self.journal.update(step=state.global_step, max_steps=state.max_steps)
+        return True
+
     def save_result(self, target: Path, tokenizer_files: Iterable[Path]) -> None:
         """Write the trained adapter (or model) and its tokenizer to `target`, or leave it as it was."""
         written = checkpoint.staging(self.run) / target.name
@@ -235,6 +250,8 @@ class SftTrainer(transformers.Trainer):
             written.mkdir(parents=True, exist_ok=True)
         self.save_model(str(written), _internal_call=True)
         if self.args.should_save:
+            # A pickle of our arguments: nobody needs it to use the result.
+            (written / "training_args.bin").unlink(missing_ok=True)
             for file in tokenizer_files:
                 shutil.copyfile(file, written / file.name)
             checkpoint.publish(written, target)

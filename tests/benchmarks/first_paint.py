@@ -67,7 +67,9 @@ def main() -> None:
         ours = [sys.executable, "-m", "sftui", "--output-dir", folder]
         first_paint(bare, b"first paint")
         first_paint(ours, b"No runs here")
-        pairs = [(first_paint(bare, b"first paint"), first_paint(ours, b"No runs here")) for _ in range(rounds)]
+        pairs = [
+            (first_paint(bare, b"first paint"), first_paint(ours, b"No runs here")) for _ in range(rounds)
+        ]
     for name, values in zip(("bare Textual app", "sftui"), zip(*pairs, strict=True), strict=True):
         print(f"{name:<18} {statistics.median(values) * 1000:6.0f} ms")
     print(f"{'ratio':<18} {statistics.median(b / a for a, b in pairs):6.2f}")

@@ -38,7 +38,12 @@ class Runs:
         self.locks: dict[str, int] = {}
 
     def make(
-        self, name: str, state: str = "running", steps: int = 120, error: Failure | None = None, gpu: bool = False
+        self,
+        name: str,
+        state: str = "running",
+        steps: int = 120,
+        error: Failure | None = None,
+        gpu: bool = False,
     ) -> RunDirectory:
         run = RunDirectory(self.folder / name)
         run.path.mkdir(parents=True)
@@ -58,7 +63,11 @@ class Runs:
             ram_used_bytes=9 * 2**30,
             ram_total_bytes=64 * 2**30,
             gpus=[GPU] if gpu else [],
-            **({"allocated_bytes": 10 * 2**30, "reserved_bytes": 12 * 2**30, "peak_bytes": 11 * 2**30} if gpu else {}),
+            **(
+                {"allocated_bytes": 10 * 2**30, "reserved_bytes": 12 * 2**30, "peak_bytes": 11 * 2**30}
+                if gpu
+                else {}
+            ),
         )
         writer.close()
         now = time.time()

@@ -54,9 +54,13 @@ async def test_the_dashboard_shows_what_matters_at_every_size(runs: Runs, size: 
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_the_list_of_runs_keeps_name_state_and_step_at_every_size(runs: Runs, size: tuple[int, int]) -> None:
+async def test_the_list_of_runs_keeps_name_state_and_step_at_every_size(
+    runs: Runs, size: tuple[int, int]
+) -> None:
     runs.make("2026-11-20_041200-smollm2-gsm8k")
-    runs.make("2026-11-19_180100-qwen3-8b-chat", "failed", error=Failure("memory", "out of memory", "use nf4"))
+    runs.make(
+        "2026-11-19_180100-qwen3-8b-chat", "failed", error=Failure("memory", "out of memory", "use nf4")
+    )
     async with workbench(runs).run_test(size=size) as pilot:
         shown = await until(pilot, "2026-11-20_04")
         assert "● running" in shown and "✗ failed" in shown and "120/200" in shown
@@ -179,7 +183,11 @@ async def test_keys_that_do_not_apply_do_nothing(runs: Runs) -> None:
 
 @pytest.mark.parametrize("state", ["failed", "lost", "stopped"])
 async def test_an_ended_run_says_why_and_what_to_do(runs: Runs, state: str) -> None:
-    error = Failure("memory", "out of memory (at step 4)", "try model.quantization=nf4") if state == "failed" else None
+    error = (
+        Failure("memory", "out of memory (at step 4)", "try model.quantization=nf4")
+        if state == "failed"
+        else None
+    )
     run = runs.make("one", state, error=error)
     async with workbench(runs, run=run).run_test(size=(80, 24)) as pilot:
         shown = await until(pilot, state)

@@ -21,7 +21,20 @@ from sftui.runs.events import read_events
 # Matrices this small gain nothing from a second thread and lose much where others use the cores.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-WORDS = "stone river light cloud paper green seven window music garden winter bread".split()
+WORDS = [
+    "stone",
+    "river",
+    "light",
+    "cloud",
+    "paper",
+    "green",
+    "seven",
+    "window",
+    "music",
+    "garden",
+    "winter",
+    "bread",
+]
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,10 @@ def chained(outer: Exception, inner: Exception) -> Exception:
     [
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), "memory"),
         (MemoryError(), "memory"),
-        (RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"), "memory"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+            "memory",
+        ),
         (OSError(errno.ENOSPC, "No space left on device"), "disk"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk"),
         (RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"), "disk"),
@@ -38,12 +41,19 @@ def chained(outer: Exception, inner: Exception) -> Exception:
         (ValueError("Unrecognized model in /m. Should have a `model_type` key in its config.json"), "model"),
         (InputError("is not JSON", file="rows.jsonl", line=3), "input"),
         (NonFiniteError("loss", float("nan"), 3, ["rows.jsonl:7"]), "nan"),
-        (ImportError("FlashAttention2 has been toggled on, but it cannot be used: flash_attn is not installed"), "package"),
+        (
+            ImportError(
+                "FlashAttention2 has been toggled on, but it cannot be used: flash_attn is not installed"
+            ),
+            "package",
+        ),
         (KeyError("surprise"), "other"),
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_every_failure_is_told_in_one_sentence_with_what_to_do(error: Exception, kind: str, recipe: Recipe) -> None:
+def test_every_failure_is_told_in_one_sentence_with_what_to_do(
+    error: Exception, kind: str, recipe: Recipe
+) -> None:
     failure = explain(error, recipe, "at step 3")
     assert failure.kind == kind
     assert failure.cause and "\n" not in failure.cause.split("\n  ", 1)[0]
@@ -65,7 +75,9 @@ def test_a_remedy_that_the_recipe_already_uses_is_not_offered(recipe: Recipe) ->
 
 
 def test_nan_names_the_rows_and_not_all_of_a_thousand(recipe: Recipe) -> None:
-    cause = explain(NonFiniteError("loss", float("nan"), 3, [f"a:{n}" for n in range(1000)]), recipe, "").cause
+    cause = explain(
+        NonFiniteError("loss", float("nan"), 3, [f"a:{n}" for n in range(1000)]), recipe, ""
+    ).cause
     assert "a:0" in cause and "a:7" in cause and "992 more" in cause
 
 

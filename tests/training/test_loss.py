@@ -44,7 +44,9 @@ def test_the_loss_is_the_mean_over_trained_tokens_of_the_whole_effective_batch(
         with torch.no_grad():
             logits = model(torch.tensor([list(sequence.input_ids)])).logits[0]
         scored = targets[1:] != -100
-        total += torch.nn.functional.cross_entropy(logits[:-1][scored], targets[1:][scored], reduction="sum").item()
+        total += torch.nn.functional.cross_entropy(
+            logits[:-1][scored], targets[1:][scored], reduction="sum"
+        ).item()
         tokens += int(scored.sum())
     event = events_of(run, "step")[0]
     assert event["loss"] == pytest.approx(total / tokens, rel=1e-5)

@@ -18,7 +18,7 @@ CHECKPOINTING = "training.gradient_checkpointing=true"
 def test_every_adapter_weight_learns_after_an_evaluation(
     make_recipe: MakeRecipe, rows: Path, quantization: str, checkpointing: str
 ) -> None:
-    """An evaluation comes first on purpose: it must not switch quantised layers to kernels without backward."""
+    """An evaluation comes first on purpose: no kernel without backward may stay behind."""
     run = train_here(
         make_recipe(
             f"model.quantization={quantization}",
@@ -30,7 +30,9 @@ def test_every_adapter_weight_learns_after_an_evaluation(
     )
     assert events_of(run, "warning") == []
     assert all(map(math.isfinite, losses_of(run)))
-    untrained = [name for name, value in weights_of(run.adapter).items() if "lora_B" in name and not value.any()]
+    untrained = [
+        name for name, value in weights_of(run.adapter).items() if "lora_B" in name and not value.any()
+    ]
     assert untrained == []
 
 
@@ -61,7 +63,9 @@ def test_checkpointing_changes_memory_and_not_the_numbers(make_recipe: MakeRecip
     ],
     ids=" ".join,
 )
-def test_every_method_lowers_the_loss_of_what_it_trains_on(make_recipe: MakeRecipe, overrides: list[str]) -> None:
+def test_every_method_lowers_the_loss_of_what_it_trains_on(
+    make_recipe: MakeRecipe, overrides: list[str]
+) -> None:
     run = train_here(make_recipe("training.max_steps=16", *overrides))
     losses = losses_of(run)
     assert sum(losses[-4:]) < sum(losses[:4])
@@ -71,9 +75,7 @@ def test_every_method_lowers_the_loss_of_what_it_trains_on(make_recipe: MakeReci
 def test_the_adapter_has_the_dtype_of_the_recipe_and_no_other_weight_is_cast(make_recipe: MakeRecipe) -> None:
     from sftui.training.model import load_model
 
-    model = load_model(
-        make_recipe("model.dtype=bfloat16", "model.quantization=nf4"), torch.device("cpu")
-    )
+    model = load_model(make_recipe("model.dtype=bfloat16", "model.quantization=nf4"), torch.device("cpu"))
     trained = {p.dtype for p in model.parameters() if p.requires_grad}
     floating = {p.dtype for p in model.parameters() if not p.requires_grad and p.is_floating_point()}
     assert trained == {torch.float32}
@@ -92,7 +94,9 @@ def test_float16_on_the_cpu_is_refused_with_what_to_write_instead(make_recipe: M
     assert error.value.key == "model.dtype"
 
 
-def test_target_modules_that_match_nothing_are_refused_with_the_modules_there_are(make_recipe: MakeRecipe) -> None:
+def test_target_modules_that_match_nothing_are_refused_with_the_modules_there_are(
+    make_recipe: MakeRecipe,
+) -> None:
     with pytest.raises(InputError) as error:
         train_here(make_recipe("adapter.target_modules=[query_key_value]"))
     assert error.value.key == "adapter.target_modules"

@@ -73,7 +73,9 @@ def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_one(
     assert last_whole["tokens"] == last_parted["tokens"]
 
 
-def test_a_run_whose_data_has_changed_is_not_resumed(make_recipe: MakeRecipe, rows: Path, tmp_path: Path) -> None:
+def test_a_run_whose_data_has_changed_is_not_resumed(
+    make_recipe: MakeRecipe, rows: Path, tmp_path: Path
+) -> None:
     from sftui.errors import InputError
 
     own = tmp_path / "own.jsonl"
@@ -108,5 +110,32 @@ def test_a_killed_run_is_lost_and_goes_on_from_its_last_checkpoint_to_the_same_b
         time.sleep(0.05)
 
     assert after is not None and after.state == "finished", run.log_file.read_text()
+    expected, found = weights_of(whole.adapter), weights_of(run.adapter)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_run_lost_while_it_saved_its_result_saves_it_when_resumed_and_trains_no_further(
+    make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sftui.runs.directory import create_run
+    from sftui.training.trainer import SftTrainer
+
+    class LostError(Exception):
+        pass
+
+    def lose(*_: object) -> None:
+        raise LostError
+
+    recipe = make_recipe("training.max_steps=5", "training.save_strategy=steps", "training.save_steps=5")
+    whole = train_here(recipe)
+    run = create_run(Path(recipe.output_dir), recipe)
+    monkeypatch.setattr(SftTrainer, "save_result", lose)
+    with pytest.raises(LostError):
+        train_here(recipe, run)
+    monkeypatch.undo()
+
+    train_here(recipe, run)
+
+    assert losses_of(run) == losses_of(whole)
     expected, found = weights_of(whole.adapter), weights_of(run.adapter)
     assert all(torch.equal(expected[name], found[name]) for name in expected)

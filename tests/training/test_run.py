@@ -70,7 +70,9 @@ def test_a_run_finishes_with_a_log_that_warns_of_nothing(make_recipe: MakeRecipe
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "request"])
-def test_asked_to_stop_a_run_finishes_its_step_saves_and_ends_as_stopped(make_recipe: MakeRecipe, how: str) -> None:
+def test_asked_to_stop_a_run_finishes_its_step_saves_and_ends_as_stopped(
+    make_recipe: MakeRecipe, how: str
+) -> None:
     run = start(make_recipe(*LONG))
     wait_for_step(run, 3)
     if how == "SIGTERM":
@@ -94,7 +96,9 @@ def test_asked_to_stop_before_its_first_step_a_run_ends_as_stopped(make_recipe: 
     assert status_of(run).state == "stopped"
 
 
-def test_a_trainer_outlives_the_process_and_the_terminal_that_started_it(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_a_trainer_outlives_the_process_and_the_terminal_that_started_it(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
     from sftui.recipe_file import dump_recipe
 
     recipe = make_recipe(*LONG)
@@ -133,7 +137,9 @@ def test_a_loss_that_is_not_a_number_stops_before_the_optimizer_step_and_names_t
     make_recipe: MakeRecipe,
 ) -> None:
     run = start(
-        make_recipe("training.learning_rate=1e18", "training.warmup_steps=0", "training.max_grad_norm=0", *LONG)
+        make_recipe(
+            "training.learning_rate=1e18", "training.warmup_steps=0", "training.max_grad_norm=0", *LONG
+        )
     )
     assert wait_for_end(run) == 1
     error = status_of(run).error
@@ -153,7 +159,9 @@ def test_bad_data_fails_the_run_as_input_with_the_line(make_recipe: MakeRecipe, 
     assert f"{file}:2" in error.cause
 
 
-def test_an_unreadable_model_fails_with_a_sentence(make_recipe: MakeRecipe, tiny_model: Path, tmp_path: Path) -> None:
+def test_an_unreadable_model_fails_with_a_sentence(
+    make_recipe: MakeRecipe, tiny_model: Path, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(tiny_model, broken)
     weights = broken / "model.safetensors"
