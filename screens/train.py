@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from textual import on, work
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 
 from sftui.errors import InputError
@@ -18,18 +18,16 @@ from sftui.recipe import Recipe
 from sftui.runs import launch
 from sftui.runs.directory import RunDirectory
 from sftui.runs.history import History, News, Watch, tail
-from sftui.runs.series import Series
 
 from . import train_view as view
 from .confirm import Confirm
 from .frame import Frame
+from .widgets.curves import MainPlot, SmallPlots
 from .widgets.panel import Panel
 from .widgets.plot import Plot
+from .widgets.run_text import RunText
 from .widgets.text import printable
 
-SMOOTHINGS = (0.0, 0.6, 0.9, 0.97, 0.99)
-GRAPHS = ("loss", "learning rate", "gradient norm", "tokens/s")
-VIEWS = ("log", "answers", "warnings")
 LOG_LINES = 200
 
 
@@ -103,12 +101,10 @@ class TrainScreen(Frame):
         super().__init__()
         self._watch: Watch | None = None
         self._frozen = False
-        self._graph = 0
-        self._view = 0
+        self._held: list[News] = []
         self._log: list[str] = []
         self._log_size = -1
         self._summary = ""
-        self._shown_answers = False
 
     def compose_body(self) -> ComposeResult:
         """Subject, progress, plots and numbers, the end of the log."""
@@ -120,23 +116,16 @@ class TrainScreen(Frame):
             yield Panel(id="notice")
             yield Panel(id="numbers")
         with Horizontal(id="middle"):
-            yield Plot(id="main", glyphs=glyphs)
+            yield MainPlot(id="main", glyphs=glyphs)
             with Vertical(id="side"):
                 yield Panel(id="now")
                 yield Panel(id="machine")
-        with Horizontal(id="strips"):
-            for name in GRAPHS[1:]:
-                yield Plot(
-                    id=name.replace(" ", "-").replace("/", "-"), axes=False, smoothing=0.0, glyphs=glyphs
-                )
-        with VerticalScroll(id="lower"):
-            yield Panel(id="text")
+        yield SmallPlots(id="strips", glyphs=glyphs)
+        yield RunText(id="lower")
 
     def on_mount(self) -> None:
-        """Titles that do not change."""
+        """Show what the app has open."""
         self.query_one("#now").border_title = "now"
-        for plot, name in zip(self.query("#strips Plot"), GRAPHS[1:], strict=True):
-            plot.border_title = name
         self.show_run(self.app.run_directory)
 
     def on_screen_resume(self) -> None:
@@ -150,10 +139,12 @@ class TrainScreen(Frame):
         """Show another run, or the open recipe where `run` is None."""
         self._watch = Watch(run) if run is not None else None
         self._log, self._log_size, self._summary = [], -1, ""
-        self._frozen = self._shown_answers = False
-        self._view = 0
+        self._frozen, self._held = False, []
         self.set_class(run is None, "-no-run")
-        self._put_series()
+        history = self._watch.history if self._watch else History()
+        self._main.show_history(history)
+        self.query_one(SmallPlots).show_history(history)
+        self.query_one(RunText).reset()
         if run is None:
             self._show_recipe()
             self.workers.cancel_group(self, "follow")
@@ -169,10 +160,14 @@ class TrainScreen(Frame):
         while True:
             alive = watch.status is None or watch.status.alive
             news, log = await asyncio.to_thread(self._look, watch)
-            watch.take(news)
             if log is not None:
                 self._log = log
-            if not self._frozen:
+            if self._frozen:
+                # Not even a resize may show what has come since: it waits.
+                self._held.append(news)
+                watch.status = news.status
+            else:
+                watch.take(news)
                 self._show(log is not None or bool(news.events))
             if alive and watch.status is not None and not watch.status.alive:
                 launch.reap()
@@ -221,32 +216,7 @@ class TrainScreen(Frame):
         for plot in self.query(Plot):
             plot.data_changed()
         if changed:
-            self._show_lower(watch)
-
-    def _show_lower(self, watch: Watch) -> None:
-        """The lower panel: the log, the answers or the warnings."""
-        history = watch.history
-        pairs = history.before_and_after()
-        if pairs and not self._shown_answers:
-            # The answers are what a run is for: they come up by themselves, once.
-            self._shown_answers = True
-            self._view = VIEWS.index("answers")
-        lower = self.query_one("#lower", VerticalScroll)
-        name = VIEWS[self._view]
-        others = ", ".join(other for other in VIEWS if other != name)
-        warned = f"  {len(history.warnings)} warnings" if history.warnings else ""
-        lower.border_title = name
-        lower.border_subtitle = f"v: {others}{warned}"
-        at_end = lower.max_scroll_y - lower.scroll_y <= 1
-        if name == "log":
-            content = view.log(self._log)
-        elif name == "answers":
-            content = view.answers(pairs, history.answers)
-        else:
-            content = view.warnings(history.warnings)
-        self._panel("text").show(content)
-        if at_end and name != "answers":
-            lower.scroll_end(animate=False)
+            self.query_one(RunText).say(history, self._log)
 
     def _show_recipe(self) -> None:
         """No run: the open recipe, or how to come to one."""
@@ -256,42 +226,10 @@ class TrainScreen(Frame):
         else:
             text = f"{recipe.summary()}\n\nEnter starts this run."
         self._panel("subject").show(Content(text))
-        self.query_one("#lower").border_title = ""
 
-    def _put_series(self) -> None:
-        history = self._watch.history if self._watch else History()
-        strips = list(self.query("#strips Plot").results(Plot))
-        for plot, series in zip(
-            strips, (history.learning_rate, history.grad_norm, history.tokens_per_second), strict=True
-        ):
-            plot.show_series(series)
-        self._put_main(history)
-
-    def _put_main(self, history: History) -> None:
-        main = self.query_one("#main", Plot)
-        name = GRAPHS[self._graph]
-        series: dict[str, Series] = {
-            "loss": history.loss,
-            "learning rate": history.learning_rate,
-            "gradient norm": history.grad_norm,
-            "tokens/s": history.tokens_per_second,
-        }
-        main.show_series(series[name], history.eval_loss if name == "loss" else None)
-        self._title_main()
-
-    @on(Plot.Zoomed)
-    def _title_main(self) -> None:
-        main = self.query_one("#main", Plot)
-        name = GRAPHS[self._graph]
-        marks = ", ◆ eval" if name == "loss" else ""
-        scale = ", log scale" if main.log_scale else ""
-        main.border_title = f"{name}: raw dim, smoothed {main.smoothing:g} bright{marks}{scale}"
-        if main.cursor_text:
-            main.border_subtitle = main.cursor_text
-        elif main.x_range:
-            main.border_subtitle = f"steps {main.x_range[0]:,} to {main.x_range[1]:,}; Esc shows all"
-        else:
-            main.border_subtitle = ""
+    @property
+    def _main(self) -> MainPlot:
+        return self.query_one(MainPlot)
 
     def _panel(self, name: str) -> Panel:
         return self.query_one(f"#{name}", Panel)
@@ -312,7 +250,7 @@ class TrainScreen(Frame):
                 and watch.status.state != "finished"
             )
         if action == "enter":
-            zooming = self.is_mounted and self.query_one("#main", Plot).zooming
+            zooming = self.is_mounted and self._main.zooming
             return zooming or (watch is None and self.app.recipe is not None)
         if action in ("log_scale", "smoothing", "graph", "zoom", "freeze", "view", "copy"):
             return watch is not None
@@ -320,10 +258,10 @@ class TrainScreen(Frame):
 
     def action_enter(self) -> None:
         """Mark an edge of the range to zoom into, or start the open recipe."""
-        main = self.query_one("#main", Plot)
+        main = self._main
         if main.zooming:
             main.mark_edge()
-            self._title_main()
+            main.retitle()
             self.refresh_bindings()
         elif self._watch is None and self.app.recipe is not None:
             self._start(self.app.recipe)
@@ -385,64 +323,55 @@ class TrainScreen(Frame):
 
     def action_log_scale(self) -> None:
         """Switch the main plot between linear and logarithmic."""
-        main = self.query_one("#main", Plot)
+        main = self._main
         if main.zooming:
             # While a range is chosen, h and l are what they are in vi.
             self.action_move(1)
             return
         main.log_scale = not main.log_scale
-        self._title_main()
+        main.retitle()
 
     def action_smoothing(self) -> None:
         """The next smoothing."""
-        main = self.query_one("#main", Plot)
-        main.smoothing = next((value for value in SMOOTHINGS if value > main.smoothing + 1e-9), SMOOTHINGS[0])
-        self._title_main()
+        self._main.next_smoothing()
 
     def action_graph(self) -> None:
         """Another curve in the main plot."""
-        self._graph = (self._graph + 1) % len(GRAPHS)
-        if self._watch is not None:
-            self._put_main(self._watch.history)
+        self._main.next_graph()
 
     def action_zoom(self) -> None:
         """Begin to choose a range of steps."""
-        self.query_one("#main", Plot).begin_zoom()
-        self._title_main()
+        self._main.begin_zoom()
+        self._main.retitle()
         self.refresh_bindings()
 
     def action_move(self, cells: int) -> None:
         """Move the zoom cursor."""
-        self.query_one("#main", Plot).move_cursor(cells)
-        self._title_main()
+        self._main.move_cursor(cells)
+        self._main.retitle()
 
     def action_back(self) -> None:
         """One layer out: the zoom, then the list of runs."""
-        if self.query_one("#main", Plot).cancel_zoom():
-            self._title_main()
+        if self._main.cancel_zoom():
+            self._main.retitle()
             self.refresh_bindings()
         else:
             self.app.action_show("runs")
 
     def action_freeze(self) -> None:
         """Hold the screen still; the run and the reading go on."""
+        watch = self._watch
+        if watch is None or watch.status is None:
+            return
         self._frozen = not self._frozen
-        if self._watch is not None and self._watch.status is not None:
-            status, history = self._watch.status, self._watch.history
-            self._panel("subject").show(view.subject(status, history, time.time(), frozen=self._frozen))
-        if not self._frozen:
-            self._show()
+        for news in self._held:
+            watch.take(news)
+        self._held = []
+        self._show()
 
     def action_view(self) -> None:
         """Log, answers or warnings in the lower panel."""
-        self._view = (self._view + 1) % len(VIEWS)
-        if self._watch is not None:
-            self._shown_answers = True
-            self._show_lower(self._watch)
-            lower = self.query_one("#lower", VerticalScroll)
-            self.call_after_refresh(
-                lower.scroll_end if VIEWS[self._view] == "log" else lower.scroll_home, animate=False
-            )
+        self.query_one(RunText).next_view()
 
     def action_copy(self) -> None:
         """Copy the path of the run."""

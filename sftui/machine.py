@@ -17,7 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sftui.telemetry import Nvml, Ram, cpu_count
+from sftui.ram import Ram
+from sftui.telemetry import Nvml, cpu_count
 
 PACKAGES = (
     "sftui",

@@ -1,4 +1,4 @@
-"""Samples of the machine: GPUs through NVML, processes and memory through psutil and control groups.
+"""Samples of the machine: its GPUs through NVML, and a process tree and the RAM beside them.
 
 A sample never fails: what the machine does not tell is None, and a missing driver is a reason in
 words. psutil and pynvml are imported when a sampler is made, not with this module.
@@ -10,12 +10,11 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-TREE_REFRESH_S = 5.0
-"""Seconds between two looks for new child processes: finding them costs more than a whole sample."""
+from sftui.process_tree import ProcessTree
+from sftui.ram import Ram
 
 _T = TypeVar("_T")
 
@@ -277,178 +276,3 @@ def visible(devices: Sequence[tuple[int, str]], value: str | None) -> frozenset[
             break
         chosen |= named
     return frozenset(chosen)
-
-
-class ProcessTree:
-    """CPU time and memory of a process and its descendants."""
-
-    def __init__(self, pid: int) -> None:
-        import psutil
-
-        self._psutil = psutil
-        self._pid = pid
-        self._processes: dict[int, psutil.Process] = {}
-        self._cpu_seconds: dict[int, float] = {}
-        self._read_at: float | None = None
-        self._refresh_at = 0.0
-        try:
-            self._processes[pid] = psutil.Process(pid)
-        except psutil.Error:
-            self._refresh_at = float("inf")
-
-    def read(self) -> tuple[float | None, int | None]:
-        """CPU use in percent of one core since the last read, and resident bytes; None once gone."""
-        now = time.monotonic()
-        if now >= self._refresh_at:
-            self._refresh()
-            self._refresh_at = now + TREE_REFRESH_S
-        cpu_seconds: dict[int, float] = {}
-        rss_bytes = 0
-        for pid, process in self._processes.items():
-            try:
-                times = process.cpu_times()
-                rss_bytes += process.memory_info().rss
-            except self._psutil.Error:
-                continue
-            cpu_seconds[pid] = times.user + times.system
-        if self._pid not in cpu_seconds:
-            self._read_at = None
-            return None, None
-        cpu_percent = None
-        if self._read_at is not None and now > self._read_at:
-            # A process seen for the first time has no earlier value to subtract: it counts from the
-            # next read on, rather than with its whole life in this one.
-            spent = sum(max(0.0, s - self._cpu_seconds.get(pid, s)) for pid, s in cpu_seconds.items())
-            cpu_percent = 100 * spent / (now - self._read_at)
-        self._cpu_seconds, self._read_at = cpu_seconds, now
-        return cpu_percent, rss_bytes
-
-    def _refresh(self) -> None:
-        found: dict[int, Any] = {}
-        try:
-            # The pid of a process that ended may be another's by now; is_running compares start times.
-            if self._processes[self._pid].is_running():
-                for pid in [self._pid, *descendants(self._pid)]:
-                    found[pid] = self._processes.get(pid) or self._psutil.Process(pid)
-        except self._psutil.Error:
-            pass
-        self._processes = found
-
-
-def descendants(pid: int) -> list[int]:
-    """Pids of all processes below `pid`, parents first; empty when it has gone.
-
-    Asks the kernel for each thread's children. psutil's way reads every process of the machine
-    instead, some 20 ms where there are thousands; it serves where the kernel does not tell.
-    """
-    own = Path(f"/proc/{pid}/task/{pid}/children")
-    if not own.exists():
-        import psutil
-
-        try:
-            return [child.pid for child in psutil.Process(pid).children(recursive=True)]
-        except psutil.Error:
-            return []
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        children = _children(waiting.pop())
-        found += children
-        waiting += children
-    return found
-
-
-def _children(pid: int) -> list[int]:
-    tasks = f"/proc/{pid}/task"
-    found: list[int] = []
-    try:
-        for thread in os.listdir(tasks):  # noqa: PTH208 -- a Path for each of hundreds of threads is slow
-            with open(f"{tasks}/{thread}/children", "rb") as file:  # noqa: PTH123
-                found += map(int, file.read().split())
-    except OSError:  # it ended while being read
-        pass
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryGroup:
-    """The control group that limits a process's memory: the limit, and the files that tell its use."""
-
-    limit_bytes: int
-    usage: Path
-    statistics: Path
-    reclaimable: str
-    """The line of `statistics` for file pages that the kernel gives up first: use, but not need."""
-
-    def used_bytes(self) -> int | None:
-        """Bytes in use without reclaimable file pages; None where the files do not tell."""
-        try:
-            used = int(self.usage.read_text())
-            for line in self.statistics.read_text().splitlines():
-                name, _, value = line.partition(" ")
-                if name == self.reclaimable:
-                    return max(0, used - int(value))
-        except (OSError, ValueError):
-            return None
-        return used
-
-
-def memory_group(pid: int, root: Path = Path("/")) -> MemoryGroup | None:
-    """The control group, v1 or v2, with the smallest memory limit above process `pid`; None: unlimited.
-
-    Inside a container the path in /proc may be the host's, and then only the mount's top exists: the
-    search goes from the path upwards through what exists. Files are looked up below `root`.
-    """
-    try:
-        lines = (root / f"proc/{pid}/cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    groups: list[MemoryGroup] = []
-    for line in lines:
-        number, controllers, path = line.split(":", 2)
-        if number == "0":
-            top, limit, usage, reclaimable = "", "memory.max", "memory.current", "inactive_file"
-        elif "memory" in controllers.split(","):
-            top, reclaimable = "memory", "total_inactive_file"
-            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
-            continue
-        mount = root / "sys/fs/cgroup" / top
-        place = mount / path.lstrip("/")
-        for folder in (place, *place.parents):
-            limit_bytes = _limit(folder / limit)
-            if limit_bytes is not None:
-                groups.append(MemoryGroup(limit_bytes, folder / usage, folder / "memory.stat", reclaimable))
-            if folder == mount:
-                break
-    return min(groups, key=lambda group: group.limit_bytes, default=None)
-
-
-def _limit(file: Path) -> int | None:
-    """A memory limit; None where there is no file or it says `max`."""
-    try:
-        return int(file.read_text())
-    except (OSError, ValueError):
-        return None
-
-
-class Ram:
-    """The memory that process `pid` can have: the machine's, or its control group's where smaller."""
-
-    def __init__(self, pid: int) -> None:
-        import psutil
-
-        self._machine = psutil.virtual_memory
-        self._group = memory_group(pid)
-        # cgroup v1 writes 'no limit' as a number near 2**63.
-        if self._group is not None and self._group.limit_bytes >= self._machine().total:
-            self._group = None
-
-    def read(self) -> tuple[int, int]:
-        """Bytes in use (what could not be had by a new process) and in total."""
-        machine = self._machine()
-        if self._group is not None:
-            used = self._group.used_bytes()
-            if used is not None:
-                return used, self._group.limit_bytes
-        return machine.total - machine.available, machine.total

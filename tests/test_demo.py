@@ -84,7 +84,7 @@ def test_every_answer_is_one_json_object(name: str) -> None:
         for message in row[1::2]:
             answer = json.loads(message["content"])
             assert list(answer) == ["topic", "answer"]
-            assert answer["answer"] != ""
+            assert all(isinstance(value, str) and value for value in answer.values())
 
 
 def test_no_held_out_fact_is_in_the_training_rows() -> None:
@@ -126,18 +126,18 @@ def test_another_seed_makes_another_split_and_the_same_seed_the_same() -> None:
 @pytest.mark.parametrize(
     ("reply", "right"),
     [
-        ('{"topic": "sums", "answer": 5}', True),
-        ('{"answer": 5, "topic": "sums"}', True),
-        ('{"topic": "sums", "answer": "5"}', False),
-        ('{"topic": "sums", "answer": 6}', False),
-        ('{"topic": "sums", "answer": 5', False),
+        ('{"topic": "sums", "answer": "5"}', True),
+        ('{"answer": "5", "topic": "sums"}', True),
+        ('{"topic": "sums", "answer": 5}', False),
+        ('{"topic": "sums", "answer": "6"}', False),
+        ('{"topic": "sums", "answer": "5"', False),
         ("2 plus 3 is 5.", False),
         ("5", False),
         ("", False),
     ],
 )
 def test_a_reply_is_right_when_it_is_json_and_says_the_same(reply: str, right: bool) -> None:
-    assert world.is_right(reply, '{"topic": "sums", "answer": 5}') is right
+    assert world.is_right(reply, '{"topic": "sums", "answer": "5"}') is right
 
 
 def test_the_tokenizer_gives_all_text_back(tokenizer: Tokenizer) -> None:

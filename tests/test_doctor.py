@@ -8,32 +8,25 @@ from types import SimpleNamespace
 
 import pytest
 
-from sftui import doctor
-from sftui.doctor import (
+from sftui import doctor, doctor_checks, doctor_probe
+from sftui.doctor import as_json, diagnose, exit_code, render
+from sftui.doctor_checks import (
     Check,
     access_check,
-    as_json,
     cache_check,
     characters_check,
-    diagnose,
     disk_check,
-    exit_code,
-    gpu_check,
     hub_cache,
     hub_home,
     installation_checks,
     logout_check,
     package_check,
     python_check,
-    quantization_check,
     ram_check,
-    read_probe,
-    render,
-    start_probe,
     terminal_check,
     token_check,
-    torch_checks,
 )
+from sftui.doctor_probe import gpu_check, quantization_check, read_probe, start_probe, torch_checks
 from sftui.telemetry import GpuSample
 
 GIB = 2**30
@@ -102,7 +95,7 @@ def test_without_packaging_that_is_said_rather_than_raised(installed, monkeypatc
 
 
 def test_a_checkout_that_is_not_installed_is_a_warning(monkeypatch):
-    monkeypatch.setattr(doctor, "installed_version", lambda name: None)
+    monkeypatch.setattr(doctor_checks, "installed_version", lambda name: None)
     assert statuses(installation_checks()) == {"Python": "ok", "sftui": "warning"}
 
 
@@ -239,7 +232,7 @@ def test_the_probe_does_not_import_from_the_current_directory(tmp_path, monkeypa
 def test_torch_and_bitsandbytes_are_tried_for_real():
     found = read_probe(start_probe())
     assert "error" not in found["torch"]
-    assert 0.05 < found["bitsandbytes"]["mean_error"] < doctor.MEAN_ERROR_LIMIT
+    assert 0.05 < found["bitsandbytes"]["mean_error"] < doctor_probe.MEAN_ERROR_LIMIT
     assert quantization_check(found["bitsandbytes"]).status == "ok"
 
 
@@ -250,7 +243,7 @@ Usage = namedtuple("Usage", "total used free")
 
 @pytest.mark.parametrize(("used", "status"), [(10, "ok"), (30, "warning")])
 def test_little_free_memory_is_a_warning(monkeypatch, used, status):
-    monkeypatch.setattr(doctor, "Ram", lambda pid: SimpleNamespace(read=lambda: (used * GIB, 32 * GIB)))
+    monkeypatch.setattr(doctor_checks, "Ram", lambda pid: SimpleNamespace(read=lambda: (used * GIB, 32 * GIB)))
     check = ram_check()
     assert check.status == status
     assert f"{32 - used}.0 GiB of 32.0 GiB free" in check.found
@@ -258,19 +251,19 @@ def test_little_free_memory_is_a_warning(monkeypatch, used, status):
 
 @pytest.mark.parametrize(("free", "status"), [(100, "ok"), (9, "warning"), (0.5, "error")])
 def test_a_disk_that_fills_up_is_found_before_the_run(tmp_path, monkeypatch, free, status):
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: Usage(0, 0, int(free * GIB)))
+    monkeypatch.setattr(doctor_checks.shutil, "disk_usage", lambda path: Usage(0, 0, int(free * GIB)))
     assert disk_check(tmp_path).status == status
 
 
 def test_a_directory_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor.os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(doctor_checks.os, "access", lambda path, mode: mode != os.W_OK)
     assert disk_check(tmp_path).status == "warning"
     assert cache_check(tmp_path).status == "warning"
 
 
 def test_the_space_of_a_cache_that_is_not_made_yet_is_that_of_its_disk(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: asked.append(path) or Usage(0, 0, 50 * GIB))
+    monkeypatch.setattr(doctor_checks.shutil, "disk_usage", lambda path: asked.append(path) or Usage(0, 0, 50 * GIB))
     check = cache_check(tmp_path / "not/yet/hub")
     assert asked == [tmp_path]
     assert (check.status, check.found) == ("ok", f"50.0 GiB free in {tmp_path}/not/yet/hub")

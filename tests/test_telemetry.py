@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from sftui import telemetry
-from sftui.telemetry import MemoryGroup, Nvml, ProcessTree, Ram, Sampler, descendants, memory_group, visible
+from sftui import process_tree, ram, telemetry
+from sftui.process_tree import ProcessTree, descendants
+from sftui.ram import MemoryGroup, Ram, memory_group
+from sftui.telemetry import Nvml, Sampler, visible
 
 GIB = 2**30
 H200 = "GPU-11111111-aaaa"
@@ -317,7 +319,7 @@ def test_the_first_sample_has_no_cpu_use_and_later_ones_see_a_busy_child(child):
 
 
 def test_a_child_started_later_joins_without_its_past(child, monkeypatch):
-    monkeypatch.setattr(telemetry, "TREE_REFRESH_S", 0.0)
+    monkeypatch.setattr(process_tree, "TREE_REFRESH_S", 0.0)
     tree = ProcessTree(os.getpid())
     _, alone = tree.read()
     child("import time; t = time.process_time()\nwhile time.process_time() < t + 0.3: pass\n" + WAIT)
@@ -413,7 +415,7 @@ def test_a_limit_counts_only_where_it_is_smaller_than_the_machine(tmp_path, monk
     (tmp_path / "usage").write_text("1000")
     (tmp_path / "statistics").write_text("inactive_file 200")
     group = MemoryGroup(limit, tmp_path / "usage", tmp_path / "statistics", "inactive_file")
-    monkeypatch.setattr(telemetry, "memory_group", lambda pid: group)
+    monkeypatch.setattr(ram, "memory_group", lambda pid: group)
     used, total = Ram(os.getpid()).read()
     if counts:
         assert (used, total) == (800, limit)

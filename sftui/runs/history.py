@@ -85,9 +85,8 @@ class History:
             self.start = event
             self._forget_from(0)
         elif kind == "resume":
-            self.start = self.start or event
             self._forget_from(_step(event) + 1)
-            self._recent.clear()
+            self.start = self.start or event
 
     def _forget_from(self, step: int) -> None:
         """Drop what a resumed run does again."""
