@@ -243,7 +243,9 @@ Usage = namedtuple("Usage", "total used free")
 
 @pytest.mark.parametrize(("used", "status"), [(10, "ok"), (30, "warning")])
 def test_little_free_memory_is_a_warning(monkeypatch, used, status):
-    monkeypatch.setattr(doctor_checks, "Ram", lambda pid: SimpleNamespace(read=lambda: (used * GIB, 32 * GIB)))
+    monkeypatch.setattr(
+        doctor_checks, "Ram", lambda pid: SimpleNamespace(read=lambda: (used * GIB, 32 * GIB))
+    )
     check = ram_check()
     assert check.status == status
     assert f"{32 - used}.0 GiB of 32.0 GiB free" in check.found
@@ -263,7 +265,9 @@ def test_a_directory_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
 
 def test_the_space_of_a_cache_that_is_not_made_yet_is_that_of_its_disk(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(doctor_checks.shutil, "disk_usage", lambda path: asked.append(path) or Usage(0, 0, 50 * GIB))
+    monkeypatch.setattr(
+        doctor_checks.shutil, "disk_usage", lambda path: asked.append(path) or Usage(0, 0, 50 * GIB)
+    )
     check = cache_check(tmp_path / "not/yet/hub")
     assert asked == [tmp_path]
     assert (check.status, check.found) == ("ok", f"50.0 GiB free in {tmp_path}/not/yet/hub")

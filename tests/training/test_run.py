@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def test_a_trainer_outlives_the_process_and_the_terminal_that_started_it(
     file = tmp_path / "recipe.yaml"
     file.write_text(dump_recipe(recipe))
     terminal = subprocess.run(
-        ["script", "-qec", f"python -m sftui train {file} --detach; kill -HUP $$", "/dev/null"],
+        ["script", "-qec", f"{sys.executable} -m sftui train {file} --detach; kill -HUP $$", "/dev/null"],
         capture_output=True,
         timeout=60,
         check=False,
