@@ -99,6 +99,8 @@ class Workbench(App[None]):
         """Watch a run."""
         self.run_directory = run
         self.action_show("train")
+        if isinstance(self.screen, Frame):
+            self.screen.adopt()
 
     def attempt(self, act: Callable[[], object]) -> bool:
         """Do something that may be refused, and say why when it is; whether it was done."""

@@ -59,6 +59,10 @@ class Frame(Screen[None]):
     def on_screen_resume(self) -> None:
         """Show what has changed while another screen was in front."""
         self.refresh_masthead()
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Take up what the app has opened."""
 
     def refresh_masthead(self) -> None:
         """Device and recipe as the app knows them now."""

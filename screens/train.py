@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.app import ComposeResult
@@ -14,7 +15,6 @@ from textual.content import Content
 
 from sftui.errors import InputError
 from sftui.machine import survives_logout
-from sftui.recipe import Recipe
 from sftui.runs import launch
 from sftui.runs.directory import RunDirectory
 from sftui.runs.history import History, News, Watch, tail
@@ -27,6 +27,9 @@ from .widgets.panel import Panel
 from .widgets.plot import Plot
 from .widgets.run_text import RunText
 from .widgets.text import printable
+
+if TYPE_CHECKING:
+    from sftui.recipe import Recipe
 
 LOG_LINES = 200
 
@@ -128,8 +131,8 @@ class TrainScreen(Frame):
         self.query_one("#now").border_title = "now"
         self.show_run(self.app.run_directory)
 
-    def on_screen_resume(self) -> None:
-        """Another run may have been opened meanwhile."""
+    def adopt(self) -> None:
+        """Another run may have been opened."""
         if self.is_mounted and (self._watch.run if self._watch else None) != self.app.run_directory:
             self.show_run(self.app.run_directory)
 
@@ -317,9 +320,10 @@ class TrainScreen(Frame):
     def action_request(self, name: str) -> None:
         """Drop a request for the trainer; it is taken up after the step that is being computed."""
         if self._watch is not None:
-            self._watch.run.request(name)
-            verb = {"save": "a checkpoint", "evaluate": "an evaluation", "sample": "answers"}[name]
-            self.app.notify(f"asked for {verb} after this step", timeout=3)
+            run = self._watch.run
+            thing = {"save": "a checkpoint", "evaluate": "an evaluation", "sample": "answers"}[name]
+            if self.app.attempt(lambda: launch.ask(run, name)):
+                self.app.notify(f"asked for {thing} after this step", timeout=3)
 
     def action_log_scale(self) -> None:
         """Switch the main plot between linear and logarithmic."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import io
 import os
 import sys
@@ -14,10 +15,11 @@ from sftui import __version__
 from sftui.errors import InputError
 
 if TYPE_CHECKING:
+    from sftui.recipe import Recipe
     from sftui.runs.directory import RunDirectory
 
 RUNS = "runs"
-DEFAULTS = {"refresh": 1.0, "glyphs": "auto", "output_dir": Path(RUNS)}
+DEFAULTS = {"refresh": 1.0, "glyphs": "auto", "output_dir": None}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if named is not None and named not in commands:
         # `sftui RECIPE [key=value ..]` opens the workbench on a recipe.
         arguments = ["open", *arguments]
-    options, more = parser.parse_known_args(arguments, argparse.Namespace(**DEFAULTS))
+    options, more = parser.parse_known_args(arguments, argparse.Namespace(commands=commands, **DEFAULTS))
     if hasattr(options, "overrides") and not any(word.startswith("-") for word in more):
         # argparse does not take them after an option: `sftui train RECIPE --detach key=value`.
         options.overrides += more
@@ -92,7 +94,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, set[str]]:
 
     demo = add("demo", _demo, "train a small model that comes along, watched live", screen, where)
     demo.add_argument("--headless", action="store_true", help="plain progress lines instead of the workbench")
-    train = add("train", _train, "train a recipe in the foreground", recipe)
+    train = add("train", _train, "train a recipe in the foreground", recipe, where)
     train.add_argument("--detach", action="store_true", help="print the run's id and return")
     runs = add("runs", _runs, "list runs", where)
     runs.add_argument("--json", action="store_true", help="one JSON document on stdout")
@@ -141,14 +143,35 @@ def _command_line() -> list[str]:
     return ["sftui", *sys.argv[1:]]
 
 
+def _folder(options: argparse.Namespace) -> Path:
+    """Where the runs are."""
+    return Path(options.output_dir or RUNS).absolute()
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    """The recipe that a command names, with its overrides; `--output-dir` wins over what it says."""
+    from sftui.recipe_file import load_recipe
+
+    recipe = load_recipe(options.recipe, options.overrides)
+    if options.output_dir is not None:
+        recipe.output_dir = str(_folder(options))
+    return recipe
+
+
 def _open(options: argparse.Namespace) -> int:
     """Open the workbench, on a recipe where one is given."""
     recipe, name = None, ""
     if getattr(options, "recipe", None) is not None:
-        from sftui.recipe_file import load_recipe
-
-        recipe, name = load_recipe(options.recipe, options.overrides), options.recipe
-    folder = Path(recipe.output_dir) if recipe else options.output_dir
+        try:
+            recipe, name = _recipe(options), options.recipe
+        except InputError as error:
+            near = difflib.get_close_matches(options.recipe, options.commands, n=1, cutoff=0.7)
+            if near and error.problem.startswith("no such recipe"):
+                raise InputError(
+                    error.problem, file=error.file, hint=f"did you mean: sftui {near[0]}"
+                ) from None
+            raise
+    folder = Path(recipe.output_dir) if recipe else _folder(options)
     return _workbench(options, folder, recipe=recipe, recipe_name=name)
 
 
@@ -170,19 +193,18 @@ def _demo(options: argparse.Namespace) -> int:
     from sftui.runs import launch
 
     recipe = load_recipe(demo.RECIPE)
-    recipe.output_dir = str(options.output_dir.absolute())
+    recipe.output_dir = str(_folder(options))
     run = launch.start(recipe, _command_line())
     if options.headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return _follow(run)
-    return _workbench(options, options.output_dir.absolute(), run=run)
+    return _workbench(options, _folder(options), run=run)
 
 
 def _train(options: argparse.Namespace) -> int:
     from sftui import preflight
-    from sftui.recipe_file import load_recipe
     from sftui.runs import launch
 
-    recipe = load_recipe(options.recipe, options.overrides)
+    recipe = _recipe(options)
     preflight.check(recipe)
     run = launch.start(recipe, _command_line())
     if options.detach:
@@ -209,21 +231,22 @@ def _say_if_logout_ends_it() -> None:
 def _find(options: argparse.Namespace) -> RunDirectory:
     from sftui.runs.listing import find_run
 
-    return find_run(options.run, options.output_dir)
+    return find_run(options.run, _folder(options))
 
 
 def _runs(options: argparse.Namespace) -> int:
     from sftui.runs.listing import list_runs
     from sftui.table import runs_as_json, runs_as_text
 
-    listed = list_runs(options.output_dir.absolute())
+    listed = list_runs(_folder(options))
     if options.json:
         print(runs_as_json(listed))
     elif listed:
         print(runs_as_text(listed))
     else:
         print(
-            f"no runs in {options.output_dir}; start one: sftui train RECIPE, or sftui demo", file=sys.stderr
+            f"no runs in {options.output_dir or RUNS}; start one: sftui train RECIPE, or sftui demo",
+            file=sys.stderr,
         )
     return 0
 

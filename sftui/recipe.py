@@ -89,7 +89,9 @@ class AdapterSection(Section):
     lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the adapter")
     dtype: Dtype = Field("float32", description="dtype of the adapter; compute follows model.dtype")
     target_modules: str | list[str] = Field(
-        "all-linear", description="all-linear, a list of module name endings, or one regular expression"
+        "all-linear",
+        min_length=1,
+        description="all-linear, a list of module name endings, or one regular expression",
     )
     use_rslora: bool = Field(False, description="scale by lora_alpha / sqrt(r)")
     use_dora: bool = Field(False, description="decompose into magnitude and direction")

@@ -13,7 +13,7 @@ def number(value: float | None, digits: int = 4) -> str:
         return "NaN" if math.isnan(value) else f"{value:g}"
     if value and not 1e-3 <= abs(value) < 1e5:
         return f"{value:.{max(0, digits - 2)}e}"
-    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 1
+    whole = math.floor(math.log10(abs(value))) + 1 if value else 1
     return f"{value:.{max(0, digits - whole)}f}"
 
 

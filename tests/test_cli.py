@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sftui import __version__, cli, doctor, machine, preflight, progress
+from sftui import __version__, cli, doctor, doctor_checks, machine, preflight, progress
 from sftui.cli import main
 from sftui.errors import InputError
 from sftui.recipe_file import load_recipe, parse_recipe
@@ -171,14 +171,14 @@ def test_wrong_usage_is_told_with_exit_code_2(sftui: Any, arguments: list[str], 
         ([], "the workbench needs a terminal; see sftui --help for commands that do not"),
         (["my.yaml"], "the workbench needs a terminal"),
         (
-            ["--refresh", "2", "my.yaml", "--glyphs", "block", "data.limit=1"],
+            ["--refresh", "2", "my.yaml", "--glyphs", "block", "training.seed=1"],
             "the workbench needs a terminal",
         ),
         (["trian"], "trian: no such recipe: expected a file, or the name of a ready recipe"),
         (["trian", "my.yaml"], "trian: no such recipe"),
         (
             ["my.yml"],
-            "my.yml: no such recipe: expected a file, or the name of a ready recipe\n  did you mean",
+            "my.yml: no such recipe: expected a file, or the name of a ready recipe\n  did you mean my.yaml?",
         ),
         (
             ["my.yaml", "training.seed=x"],
@@ -306,7 +306,7 @@ def test_options_of_the_workbench_may_stand_on_either_side(monkeypatch: pytest.M
         assert (options.refresh, options.glyphs) == (2.0, "block")
         assert folder == Path("there" if "attach" in arguments else "runs").absolute()
     assert main([]) == 0
-    assert (seen[-1][0].refresh, seen[-1][0].glyphs, seen[-1][1]) == (1.0, "auto", Path("runs"))
+    assert (seen[-1][0].refresh, seen[-1][0].glyphs, seen[-1][1]) == (1.0, "auto", Path("runs").absolute())
 
 
 # train, demo
@@ -318,9 +318,9 @@ def test_train_follows_the_run_to_its_end(sftui: Any) -> None:
     assert code == 0
     assert err.startswith(f"run {run.id}  (watch it elsewhere: sftui attach {run.path})\n")
     *_, last, result = out.splitlines()
-    assert re.fullmatch(r"finished after 3 steps in [\d.]+ s: loss 0\.333, held out 0\.250", last)
+    assert re.fullmatch(r"finished after 3 steps in [\d.]+ s: loss 0\.3333, held out 0\.2500", last)
     assert result == f"adapter: {run.adapter}"
-    assert "step 3/3  loss 0.333  lr 1.00e-04  1,000 tok/s" in out
+    assert "step 3/3  loss 0.3333  lr 1.00e-04  1,000 tok/s" in out
     assert out.count("evaluation at step 3: loss 0.250") == 1
     assert load_recipe(run.recipe_file).training.seed == 5
 

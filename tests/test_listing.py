@@ -211,11 +211,11 @@ def test_the_table_says_where_each_run_stands_and_why_one_failed(folder: Path) -
         "2026-02-01_090000-big-facts",
         "finished",
         "120/120",
-        "0.250",
-        "0.500",
+        "0.2500",
+        "0.5000",
         "12,345",
     ]
-    assert second.split()[1:4] == ["failed", "7/120", "0.500"]
+    assert second.split()[1:4] == ["failed", "7/120", "0.5000"]
     assert reason == "  out of memory; try a smaller batch"
     assert third.startswith("2026-01-01_100000-tiny-facts")
     assert header.index("state") == first.index("finished") == second.index("failed")

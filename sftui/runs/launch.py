@@ -27,6 +27,10 @@ LOCK_VARIABLE = "SFTUI_LOCK_FD"
 # How long a trainer may take to be gone after its last word: it unloads libraries and frees a GPU.
 LAST_MOMENT_SECONDS = 15.0
 
+RANK_VARIABLES = frozenset(
+    ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+)
+
 # Trainers that this process has started: kept so that they are reaped when they end.
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -111,7 +115,7 @@ def _spawn(run: RunDirectory) -> None:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=run.path,
-                env={**os.environ, LOCK_VARIABLE: str(descriptor)},
+                env=_environment(descriptor),
                 pass_fds=(descriptor,),
                 start_new_session=True,
             )
@@ -129,13 +133,24 @@ def reap() -> None:
 
 def stop(run: RunDirectory) -> None:
     """Ask the trainer to finish its step, save and end. Raises `InputError` if none is alive."""
+    ask(run, "stop")
+
+
+def _environment(descriptor: int) -> dict[str, str]:
+    """Ours, without what a surrounding torchrun or batch system says of its own processes."""
+    kept = {name: value for name, value in os.environ.items() if name not in RANK_VARIABLES}
+    return {**kept, LOCK_VARIABLE: str(descriptor)}
+
+
+def ask(run: RunDirectory, request: str) -> None:
+    """Drop a request for the trainer (see `directory.REQUESTS`). Raises `InputError` if none is alive."""
     status = read_status(run)
     if status is None or not status.alive:
         raise InputError(f"is not running: {status.state if status else 'no status'}", file=run.id)
     try:
-        run.request("stop")
+        run.request(request)
     except OSError as error:
-        raise InputError(f"cannot be asked to stop: {error.strerror}", file=run.requests) from None
+        raise InputError(f"cannot be asked to {request}: {error.strerror}", file=run.requests) from None
 
 
 def kill(run: RunDirectory) -> bool:

@@ -315,6 +315,32 @@ async def test_an_open_recipe_without_a_run_is_summed_up_and_a_bad_one_is_told_w
         assert not runs.folder.exists()
 
 
+async def test_starting_the_open_recipe_leads_to_its_run_and_enter_starts_no_second_one(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sftui import preflight
+    from sftui.recipe_file import parse_recipe
+    from sftui.runs import launch
+
+    started: list[str] = []
+
+    def start(recipe: object, command: list[str]) -> RunDirectory:
+        started.append(f"run-{len(started)}")
+        return runs.make(started[-1])
+
+    monkeypatch.setattr(preflight, "check", lambda recipe: None)
+    monkeypatch.setattr(launch, "start", start)
+    recipe = parse_recipe(RECIPE, [f"output_dir={runs.folder}"])
+    async with workbench(runs, recipe=recipe, recipe_name="my.yaml").run_test(size=(120, 40)) as pilot:
+        await until(pilot, "Enter starts this run")
+        await pilot.press("enter")
+        await until(pilot, "run-0")
+        await until(pilot, "120/200")
+        await pilot.press("enter")
+        await pilot.pause(0.3)
+    assert started == ["run-0"]
+
+
 async def test_a_run_directory_that_vanishes_while_watched_is_survived(runs: Runs) -> None:
     import shutil
 
