@@ -204,7 +204,7 @@ class TrainScreen(Frame):
             return
         now = time.time()
         width = self.size.width - 2
-        self._panel("subject").show(view.subject(status, history, now, frozen=self._frozen))
+        self._panel("subject").show(view.subject(status, history, now, width, frozen=self._frozen))
         self._panel("progress").show(view.progress_line(status, width))
         self._panel("recipe").show(Content(f"{watch.run.id}  {self._summary}"))
         notice = view.notice(status, watch.run)

@@ -23,8 +23,8 @@ LABEL = 11
 Part = Content | str | tuple[str, str]
 
 
-def subject(status: Status, history: History, now: float, *, frozen: bool) -> Content:
-    """State, step, epoch, pace and end of a run in one line."""
+def subject(status: Status, history: History, now: float, width: int, *, frozen: bool) -> Content:
+    """State, step, epoch, pace and end of a run in one line; the clock gives way where it is narrow."""
     parts: list[Part] = [state_text(status.state), "  "]
     if status.max_steps:
         parts += ["step ", (f"{status.step:,}", "bold"), f"/{status.max_steps:,}"]
@@ -32,8 +32,8 @@ def subject(status: Status, history: History, now: float, *, frozen: bool) -> Co
     pace = history.seconds_per_step()
     left = history.seconds_left(status.max_steps)
     if status.alive and pace is not None and left is not None:
-        clock = time.strftime("%H:%M", time.localtime(now + left))
-        parts.append(f"  {duration(pace)}/step  ends in {duration(left)} ({clock})")
+        clock = time.strftime(" (%H:%M)", time.localtime(now + left)) if width >= 100 else ""
+        parts.append(f"  {duration(pace)}/step  ends in {duration(left)}{clock}")
     elif status.started:
         parts.append(f"  took {duration(status.seconds(now))}" if not status.alive else "")
     if status.detail:

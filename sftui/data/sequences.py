@@ -272,5 +272,10 @@ def _fingerprint(sides: Iterable[list[Sequence]]) -> str:
 
 
 def _some(where: list[str]) -> str:
-    """The first few, and that there are more."""
-    return ", ".join([*where[:_NAMED_ROWS], *(["..."] if len(where) > _NAMED_ROWS else [])])
+    """The first few, by the names of their files, and that there are more."""
+    return ", ".join(
+        [
+            *(place.rpartition("/")[2] for place in where[:_NAMED_ROWS]),
+            *(["..."] if len(where) > _NAMED_ROWS else []),
+        ]
+    )

@@ -78,7 +78,9 @@ class History:
             texts = (str(event[name]) for name in ("where", "prompt", "expected", "answer"))
             self.answers.append(Answer(_step(event), *texts))
         elif kind == "warning":
-            self.warnings.append(str(event["message"]))
+            # A resumed run says again what it said of its data.
+            if (message := str(event["message"])) not in self.warnings:
+                self.warnings.append(message)
         elif kind == "checkpoint":
             self.checkpoints.append(_step(event))
         elif kind == "start":

@@ -33,7 +33,7 @@ SAME_NAME = (
 
 
 def training_arguments(
-    recipe: Recipe, output_dir: Path, *, evaluates: bool, autocast: str | None, use_cpu: bool
+    recipe: Recipe, output_dir: Path, *, evaluates: bool, resumes: bool, autocast: str | None, use_cpu: bool
 ) -> transformers.TrainingArguments:
     """Arguments for the installed transformers. `autocast` is "bfloat16", "float16" or None."""
     section = recipe.training
@@ -53,7 +53,7 @@ def training_arguments(
         max_grad_norm=section.max_grad_norm or math.inf,
         eval_strategy=section.eval_strategy if evaluates else "no",
         eval_steps=section.eval_steps if evaluates else None,
-        eval_on_start=section.eval_on_start and evaluates,
+        eval_on_start=section.eval_on_start and evaluates and not resumes,
         bf16=autocast == "bfloat16",
         fp16=autocast == "float16",
         use_cpu=use_cpu,

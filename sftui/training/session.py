@@ -65,6 +65,7 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
             recipe,
             checkpoint.staging(run),
             evaluates=bool(data.eval),
+            resumes=checkpoint_folder is not None,
             autocast=compute_dtype(recipe),
             use_cpu=where.type == "cpu",
         ),
