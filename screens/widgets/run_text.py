@@ -52,6 +52,7 @@ class RunText(VerticalScroll):
         if pairs and not self._chosen:
             # The answers are what a run is for: they come up by themselves, once.
             self._view, self._chosen = VIEWS.index("answers"), True
+            self.call_after_refresh(self.scroll_home, animate=False)
         name = VIEWS[self._view]
         others = ", ".join(other for other in VIEWS if other != name)
         warned = f" ({len(history.warnings)})" if history.warnings else ""
