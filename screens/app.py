@@ -9,7 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from textual import work
 from textual.app import App, SystemCommand
@@ -19,13 +19,14 @@ from textual.screen import Screen
 from sftui.errors import InputError
 from sftui.runs.directory import RunDirectory
 from sftui.runs.listing import list_runs
-from sftui.telemetry import Sample, Sampler
 
 from .frame import Frame
-from .help import HelpScreen, bindings_of
-from .keys import key_name
 from .themes import DARK, LIGHT, preferred
-from .widgets.braille import GlyphName
+
+if TYPE_CHECKING:
+    from sftui.telemetry import Sample
+
+    from .widgets.braille import GlyphName
 
 DEVICE_SECONDS = 2.0
 
@@ -113,6 +114,8 @@ class Workbench(App[None]):
 
     def action_help(self) -> None:
         """Show all keys of the screen in front."""
+        from .help import HelpScreen
+
         if isinstance(self.screen, Frame):
             self.push_screen(HelpScreen(self.screen))
 
@@ -142,6 +145,9 @@ class Workbench(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette offers what the keys of this screen do, and the runs."""
+        from .help import bindings_of
+        from .keys import key_name
+
         for binding in bindings_of(screen):
             if binding.id == "app.palette" or binding.action.startswith("move"):
                 continue
@@ -156,6 +162,8 @@ class Workbench(App[None]):
     @work(exclusive=True, group="device")
     async def _watch_device(self) -> None:
         """This machine in short, at the top right."""
+        from sftui.telemetry import Sampler
+
         sampler = await asyncio.to_thread(Sampler)
         try:
             while True:

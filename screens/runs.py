@@ -19,7 +19,6 @@ from sftui.runs.listing import Listed, delete_run, list_runs
 from sftui.runs.status import Status
 from sftui.words import count, duration, number, size
 
-from .confirm import Confirm
 from .frame import Frame
 from .widgets.panel import Panel
 from .widgets.state import state_text
@@ -288,6 +287,8 @@ class RunsScreen(Frame):
         run = self._current_run()
         if run is None:
             return
+
+        from .confirm import Confirm
 
         def answered(yes: bool | None) -> None:
             if yes:

@@ -87,9 +87,9 @@ def now_panel(status: Status, history: History) -> Content:
         _line("eval loss", number(last_eval.value if last_eval else None), evaluation),
         _line("lr", rate(event.get("learning_rate")), ""),
         _line("grad norm", number(event.get("grad_norm"), 3), ""),
-        _line("speed", count(event.get("tokens_per_second") or 0), "tok/s"),
-        _line("tokens", count(tokens), "seen"),
-        _line("trained", count(trained), share),
+        _line("speed", count(event["tokens_per_second"]) if event.get("tokens_per_second") else "", "tok/s"),
+        _line("tokens", count(tokens) if tokens else "", "seen"),
+        _line("trained", count(trained) if trained else "", share),
     ]
     if history.checkpoints:
         lines.append(_line("checkpoint", f"{history.checkpoints[-1]:,}", "last saved step"))
@@ -204,7 +204,7 @@ def log(lines: Sequence[str]) -> Content:
 def _question(answer: Answer) -> list[Part]:
     return [
         (printable(answer.prompt), "bold"),
-        (f"  {printable(answer.where)}  expected ", "$foreground-muted"),
+        (f"  {printable(answer.where).rpartition('/')[2]}  expected ", "$foreground-muted"),
         f"{printable(answer.expected)}\n",
     ]
 

@@ -214,7 +214,8 @@ class Recipe(Section):
         batch = f"{t.per_device_train_batch_size}×{t.gradient_accumulation_steps}"
         if t.num_processes > 1:
             batch += f"×{t.num_processes}"
-        name = m.name_or_path.rstrip("/").rsplit("/", 1)[-1]
+        # A folder that is only called `model` is known by the one it lies in.
+        name = m.name_or_path.rstrip("/").removesuffix("/model").rsplit("/", 1)[-1]
         data = ", ".join(source.path.rsplit("/", 1)[-1] for source in self.data.train)
         parts = (
             name,

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sftui import machine
 from sftui.errors import InputError
 from sftui.runs import lock
 from sftui.runs.directory import RunDirectory, create_run
@@ -41,6 +40,7 @@ def start(recipe: Recipe, command: list[str]) -> RunDirectory:
     The trainer has a session of its own and no terminal: it outlives this process, the shell and
     the connection. Raises `InputError` if the directory cannot be made.
     """
+    from sftui import machine
     from sftui.recipe_file import dump_recipe
 
     try:

@@ -60,6 +60,10 @@ def explain(error: BaseException, recipe: Recipe | None, phase: str) -> Failure:
         for one, text in zip(chain, texts, strict=True)
     ):
         return Failure("memory", f"out of memory ({phase})", _after_out_of_memory(recipe))
+    if any("trust_remote_code" in text for text in texts):
+        name = recipe.model.name_or_path if recipe else "the model"
+        cause = f"{name} brings Python code of its own, which is not run unless the recipe says so"
+        return Failure("model", cause, "read that code; if you trust it: model.trust_remote_code=true")
     for text in texts:
         if NO_MODEL.search(text):
             name = recipe.model.name_or_path if recipe else "the model"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import shutil
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 import transformers
 
+from sftui import words
 from sftui.data.sequences import Sequence
 from sftui.recipe import Recipe
 from sftui.runs.directory import RunDirectory
@@ -19,6 +21,8 @@ from sftui.training import checkpoint
 from sftui.training.batch import IGNORED, Collator, SequenceDataset, token_loss
 from sftui.training.failure import NonFiniteError, short
 from sftui.training.journal import Journal
+
+log = logging.getLogger("sftui")
 
 # A gradient scaler starts too high on purpose and skips steps until it fits; so many in a row are too many.
 MOST_SKIPPED_STEPS = 20
@@ -169,6 +173,7 @@ class SftTrainer(transformers.Trainer):
         loss = summed / tokens if tokens else math.nan
         if self.journal:
             step, seconds = self.state.global_step, time.monotonic() - started
+            log.info("evaluation at step %s: loss %.4f (%.1f s)", f"{step:,}", loss, seconds)
             self.journal.update(eval_loss=loss)
             self.journal.event("eval", step=step, loss=loss, tokens=int(tokens), seconds=round(seconds, 3))
         metrics = {f"{metric_key_prefix}_loss": loss}
@@ -214,6 +219,7 @@ class SftTrainer(transformers.Trainer):
                 checkpoint.keep_newest(self.run, self.recipe.training.save_total_limit)
                 if self.journal:
                     seconds = round(time.monotonic() - started, 3)
+                    log.info("checkpoint %s saved (%s, %.1f s)", f"{step:,}", words.size(size), seconds)
                     self.journal.event("checkpoint", step=step, bytes=size, seconds=seconds, path=str(target))
         except Exception as error:
             checkpoint.clear_staging(self.run)

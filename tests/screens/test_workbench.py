@@ -353,6 +353,43 @@ async def test_a_run_directory_that_vanishes_while_watched_is_survived(runs: Run
         await until(pilot, "No runs here yet")
 
 
+async def test_the_mouse_switches_screens_opens_runs_and_drags_a_range(runs: Runs) -> None:
+    run = runs.make("one")
+    async with workbench(runs, run=run).run_test(size=(120, 40)) as pilot:
+        await until(pilot, "● running")
+        main = pilot.app.screen.query_one("#main", Plot)
+        await pilot.mouse_down(main, offset=(20, 8))
+        await pilot.hover(main, offset=(50, 8))
+        await pilot.mouse_up(main, offset=(50, 8))
+        await pilot.pause(0.1)
+        assert main.x_range is not None and 0 < main.x_range[0] < main.x_range[1] < 120
+        await pilot.click("Masthead", offset=(18, 0))
+        await until(pilot, "1 run, 1 running")
+        await pilot.click("#table", offset=(5, 1))
+        await pilot.click("#table", offset=(5, 1))
+        await until(pilot, "120/200")
+
+
+async def test_the_palette_finds_by_name_what_the_keys_do_and_opens_runs(runs: Runs) -> None:
+    runs.make("one", "finished")
+    async with workbench(runs).run_test(size=(120, 40)) as pilot:
+        await until(pilot, "one")
+        dark = pilot.app.theme
+        await pilot.press("ctrl+p")
+        await pilot.pause(0.3)
+        await pilot.press(*"light")
+        await pilot.pause(0.8)
+        await pilot.press("enter")
+        await pilot.pause(0.5)
+        assert pilot.app.theme != dark
+        await pilot.press("ctrl+p")
+        await pilot.pause(0.3)
+        await pilot.press(*"open one")
+        await pilot.pause(0.8)
+        await pilot.press("enter")
+        await until(pilot, "120/200")
+
+
 async def test_both_themes_show_the_same_words(runs: Runs) -> None:
     run = runs.make("one")
     async with workbench(runs, run=run).run_test(size=(120, 40)) as pilot:

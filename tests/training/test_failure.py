@@ -39,6 +39,10 @@ def chained(outer: Exception, inner: Exception) -> Exception:
         (chained(RuntimeError("could not save"), OSError(errno.ENOSPC, "No space left on device")), "disk"),
         (OSError("x/y is not a local folder and is not a valid model identifier listed on the Hub"), "model"),
         (ValueError("Unrecognized model in /m. Should have a `model_type` key in its config.json"), "model"),
+        (
+            ValueError("Loading x requires to execute some code; set the option `trust_remote_code=True`"),
+            "model",
+        ),
         (InputError("is not JSON", file="rows.jsonl", line=3), "input"),
         (NonFiniteError("loss", float("nan"), 3, ["rows.jsonl:7"]), "nan"),
         (

@@ -57,6 +57,11 @@ def test_checkpointing_changes_memory_and_not_the_numbers(make_recipe: MakeRecip
         ["model.attn_implementation=eager"],
         ["training.optim=adamw_torch"],
         ["training.optim=adafactor"],
+        ["training.optim=adamw_bnb_8bit", "adapter.r=64"],  # 8-bit states begin at 4,096 weights
+        ["training.optim=paged_adamw_32bit"],
+        ["training.optim=paged_adamw_8bit", "adapter.r=64"],
+        ["training.optim=lion_32bit", "training.learning_rate=1e-3"],
+        ["training.optim=lion_8bit", "training.learning_rate=1e-3", "adapter.r=64"],
         ["training.optim=sgd", "training.learning_rate=1"],
         ["training.lr_scheduler_type=linear", "training.warmup_steps=2"],
         ["data.train_on=everything"],
