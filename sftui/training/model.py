@@ -16,10 +16,22 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def device() -> torch.device:
-    """Where this process trains: its own CUDA device, or the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return torch.device("cpu")
+    """Where this process trains: its own CUDA device, made the current one, or the CPU.
+
+    Raises `InputError` where the recipe wants more processes than there are GPUs.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    number, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= there:
+        wanted = os.environ.get("WORLD_SIZE", "1")
+        raise InputError(
+            f"found {wanted}, expected at most {there}: one a GPU that can be seen here",
+            key="training.num_processes",
+        )
+    # Kernels of bitsandbytes run on the current device, whatever device their tensors are on.
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
 
 
 def compute_dtype(recipe: Recipe) -> str | None:
@@ -45,7 +57,11 @@ def check_device(recipe: Recipe, where: torch.device) -> None:
             key="model.dtype",
             hint="expected bfloat16 or float32",
         )
-    if recipe.model.dtype == "bfloat16" and where.type == "cuda" and not torch.cuda.is_bf16_supported():
+    if (
+        recipe.model.dtype == "bfloat16"
+        and where.type == "cuda"
+        and not torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
         name = torch.cuda.get_device_name(where)
         raise InputError(f"found bfloat16, which {name} does not have; expected float16", key="model.dtype")
     if recipe.model.attn_implementation.startswith("flash") and where.type == "cpu":

@@ -152,11 +152,10 @@ class SftTrainer(transformers.Trainer):
         loader = self.get_eval_dataloader(eval_dataset)
         try:
             with torch.no_grad():
-                for inputs in loader:
+                for turn, inputs in enumerate(loader):
                     self._raise_if_asked_to_stop()
                     batch = dict(self._prepare_inputs(inputs))
-                    batch.pop("rows")
-                    targets = batch.pop("labels")
+                    targets = self._without_repeats(turn, batch.pop("rows"), batch.pop("labels"))
                     logits = model(**batch, use_cache=False).logits
                     totals[0] += token_loss(logits, targets).double()
                     totals[1] += (targets != IGNORED).sum()
@@ -179,6 +178,18 @@ class SftTrainer(transformers.Trainer):
         metrics = {f"{metric_key_prefix}_loss": loss}
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _without_repeats(self, turn: int, rows: tuple[int, ...], targets: torch.Tensor) -> torch.Tensor:
+        """The labels with nothing trained in rows that have been evaluated already.
+
+        So that all processes have as many batches, the loader fills the last ones up with rows from
+        the beginning. Batches go to the processes in turn and rows in order, so batch number b begins
+        with row b times its size: whatever lies before that is a repetition.
+        """
+        number = turn * self.accelerator.num_processes + self.accelerator.process_index
+        first = number * self.args.per_device_eval_batch_size
+        repeated = torch.tensor([row < first for row in rows], device=targets.device)
+        return targets.masked_fill(repeated[:, None], IGNORED)
 
     def _raise_if_asked_to_stop(self) -> None:
         # With several processes all must leave together; an evaluation is then finished first.

@@ -89,15 +89,21 @@ def test_padding_is_masked_by_position_so_that_a_pad_token_in_the_answer_stays_t
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_does_with_twice_the_batch(make_recipe: MakeRecipe) -> None:
+def test_two_processes_train_and_evaluate_as_one_does_with_twice_the_batch(
+    make_recipe: MakeRecipe, rows: Path
+) -> None:
     from sftui.progress import wait_for_end
     from sftui.runs import launch
 
-    alone = train_here(make_recipe("training.gradient_accumulation_steps=4"))
-    run = launch.start(make_recipe("training.num_processes=2"), ["test"])
+    held_out = (f"data.eval=[{{path: {rows}, limit: 7}}]", "training.per_device_eval_batch_size=2")
+    alone = train_here(make_recipe("training.gradient_accumulation_steps=4", *held_out))
+    run = launch.start(make_recipe("training.num_processes=2", *held_out), ["test"])
     assert wait_for_end(run) == 0, run.log_file.read_text()
     assert losses_of(run) == pytest.approx(losses_of(alone), abs=1e-5)
     assert largest_difference(weights_of(run.adapter), weights_of(alone.adapter)) < 1e-4
+    evaluated, expected = events_of(run, "eval"), events_of(alone, "eval")
+    assert [event["tokens"] for event in evaluated] == [event["tokens"] for event in expected]
+    assert [event["loss"] for event in evaluated] == pytest.approx([e["loss"] for e in expected], abs=1e-5)
     assert events_of(run, "step")[-1]["trained_tokens"] == events_of(alone, "step")[-1]["trained_tokens"]
 
 
