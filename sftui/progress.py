@@ -149,7 +149,7 @@ def _step_line(status: Status, history: History) -> str:
         f"{count(event.get('tokens_per_second') or 0)} tok/s",
     ]
     left = history.seconds_left(status.max_steps)
-    if left:
+    if left and status.alive:
         parts.append(f"ends in {duration(left)}")
     return "  ".join(parts)
 
