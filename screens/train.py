@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 
@@ -22,6 +21,7 @@ from sftui.runs.history import History, News, Watch, tail
 from . import train_view as view
 from .confirm import Confirm
 from .frame import Frame
+from .train_keys import BINDINGS
 from .widgets.curves import MainPlot, SmallPlots
 from .widgets.panel import Panel
 from .widgets.plot import Plot
@@ -40,65 +40,7 @@ class TrainScreen(Frame):
     MODE = "train"
     CSS_PATH = "train.tcss"
     AUTO_FOCUS = ""
-    BINDINGS = [
-        Binding(
-            "enter", "enter", "start", tooltip="start the open recipe; or mark a zoom edge", id="train.enter"
-        ),
-        Binding("X", "stop", "stop", tooltip="let the run finish its step, save and end", id="train.stop"),
-        Binding("r", "resume", "resume", tooltip="go on after the last checkpoint", id="train.resume"),
-        Binding(
-            "w", "request('save')", "save now", tooltip="write a checkpoint after this step", id="train.save"
-        ),
-        Binding(
-            "e", "request('evaluate')", "evaluate", tooltip="evaluate after this step", id="train.evaluate"
-        ),
-        Binding(
-            "a",
-            "request('sample')",
-            "answer",
-            show=False,
-            tooltip="let the model answer the held-out questions after this step",
-            id="train.sample",
-        ),
-        Binding(
-            "l", "log_scale", "log", show=False, tooltip="logarithmic or linear scale", id="train.log-scale"
-        ),
-        Binding(
-            "s", "smoothing", "smooth", show=False, tooltip="next smoothing: 0 to 0.99", id="train.smoothing"
-        ),
-        Binding(
-            "g", "graph", "graph", tooltip="next graph: loss, rate, gradient norm, speed", id="train.graph"
-        ),
-        Binding(
-            "z",
-            "zoom",
-            "zoom",
-            show=False,
-            tooltip="choose a range of steps: arrows, Enter twice",
-            id="train.zoom",
-        ),
-        Binding("left,h", "move(-1)", "left", show=False, tooltip="move the zoom cursor", id="train.left"),
-        Binding("right", "move(1)", "right", show=False, tooltip="move the zoom cursor", id="train.right"),
-        Binding(
-            "shift+left", "move(-10)", "left", show=False, tooltip="ten columns left", id="train.far-left"
-        ),
-        Binding(
-            "shift+right", "move(10)", "right", show=False, tooltip="ten columns right", id="train.far-right"
-        ),
-        Binding(
-            "escape", "back", "back", show=False, tooltip="leave zoom, then back to all runs", id="train.back"
-        ),
-        Binding(
-            "space",
-            "freeze",
-            "freeze",
-            show=False,
-            tooltip="hold the screen still, or let it go on",
-            id="train.freeze",
-        ),
-        Binding("v", "view", "view", tooltip="below: log, answers, warnings", id="train.view"),
-        Binding("y", "copy", "copy", show=False, tooltip="copy the path of the run", id="train.copy"),
-    ]
+    BINDINGS = BINDINGS
 
     def __init__(self) -> None:
         super().__init__()
@@ -376,6 +318,10 @@ class TrainScreen(Frame):
     def action_view(self) -> None:
         """Log, answers or warnings in the lower panel."""
         self.query_one(RunText).next_view()
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll the log, the answers or the warnings."""
+        self.query_one(RunText).scroll_relative(y=lines, animate=False)
 
     def action_copy(self) -> None:
         """Copy the path of the run."""

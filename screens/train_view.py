@@ -167,16 +167,10 @@ def answers(pairs: Sequence[tuple[Answer, Answer]], single: Sequence[Answer]) ->
     """Held-out questions with the model's answers before and after; only before where there is no after."""
     parts: list[Part] = []
     for first, latest in pairs:
-        parts += _question(first)
-        parts += [(f"  step {first.step:<6,} ", "$foreground-muted"), f"{printable(first.text)}\n"]
-        parts += [
-            (f"  step {latest.step:<6,} ", "$foreground-muted"),
-            (f"{printable(latest.text)}\n", "bold $text-accent"),
-        ]
+        parts += [*_question(first), *_answer(first, ""), *_answer(latest, "bold $text-accent")]
     if not pairs:
         for answer in single:
-            parts += _question(answer)
-            parts += [(f"  step {answer.step:<6,} ", "$foreground-muted"), f"{printable(answer.text)}\n"]
+            parts += [*_question(answer), *_answer(answer, "")]
     if not parts:
         return Content.styled(
             "no answers yet: training.sample_rows says how many held-out rows are answered",
@@ -204,8 +198,15 @@ def log(lines: Sequence[str]) -> Content:
 def _question(answer: Answer) -> list[Part]:
     return [
         (printable(answer.prompt), "bold"),
-        (f"  {printable(answer.where).rpartition('/')[2]}  expected ", "$foreground-muted"),
-        f"{printable(answer.expected)}\n",
+        (f"  {printable(answer.where).rpartition('/')[2]}\n", "$foreground-muted"),
+        (f"  {'expected':<12}{printable(answer.expected)}\n", "$foreground-muted"),
+    ]
+
+
+def _answer(answer: Answer, style: str) -> list[Part]:
+    return [
+        (f"  {f'step {answer.step:,}':<12}", "$foreground-muted"),
+        (f"{printable(answer.text)}\n", style),
     ]
 
 
