@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import locale
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from textual import work
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import Binding
 from textual.screen import Screen
 
 from sftui.errors import InputError
 from sftui.runs.directory import RunDirectory
-from sftui.runs.listing import list_runs
+from sftui.runs.listing import list_runs, name_for_commands
+from sftui.terminal import takes_utf8
 
 from .frame import Frame
-from .themes import DARK, LIGHT, preferred
+from .themes import THEMES, prefers_dark, theme_for
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+
     from sftui.telemetry import Sample
 
     from .widgets.braille import GlyphName
 
 DEVICE_SECONDS = 2.0
+
+
+def _commands() -> type[Provider]:
+    """What the palette offers; imported when it is first opened."""
+    from .palette import Commands
+
+    return Commands
 
 
 class Workbench(App[None]):
@@ -38,6 +47,7 @@ class Workbench(App[None]):
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
+    COMMANDS = {_commands}
     MODES = {"train": lambda: _screen("train"), "runs": lambda: _screen("runs")}
     BINDINGS = [
         Binding("5", "show('train')", "Train", show=False, tooltip="Train: one run, live", id="app.train"),
@@ -65,6 +75,8 @@ class Workbench(App[None]):
         glyphs: Literal["auto", "braille", "block"] = "auto",
         recipe: Any = None,
         recipe_name: str = "",
+        read_recipe: Callable[[], Any] | None = None,
+        command_line: list[str] | None = None,
         run: RunDirectory | None = None,
     ) -> None:
         """`folder` holds the runs, `refresh` is in seconds. Opens on `run`, else `recipe`, else all runs."""
@@ -73,15 +85,17 @@ class Workbench(App[None]):
         super().__init__()
         self.folder = folder.absolute()
         self.refresh_seconds = refresh
-        self.glyphs: GlyphName = ("braille" if _utf8() else "block") if glyphs == "auto" else glyphs
+        self.glyphs: GlyphName = ("braille" if takes_utf8() else "block") if glyphs == "auto" else glyphs
         self.recipe = recipe
         self.recipe_name = recipe_name
+        self.command_line = command_line or ["sftui"]
+        self._read_recipe = read_recipe
         self.run_directory = run
         self.device_text = ""
         self.parting_words = ""
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
-        self.set_reactive(Workbench.theme, preferred())
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.set_reactive(Workbench.theme, theme_for(self.console.color_system, dark=prefers_dark()))
 
     def on_mount(self) -> None:
         """What the first screen does not need comes after it is painted."""
@@ -96,6 +110,12 @@ class Workbench(App[None]):
         if self.current_mode != mode:
             self.switch_mode(mode)
 
+    def read_recipe(self) -> Any:
+        """The open recipe as its file says now; may run in a thread. Raises `InputError`."""
+        if self._read_recipe is not None:
+            self.recipe = self._read_recipe()
+        return self.recipe
+
     def open_run(self, run: RunDirectory) -> None:
         """Watch a run."""
         self.run_directory = run
@@ -103,14 +123,19 @@ class Workbench(App[None]):
         if isinstance(self.screen, Frame):
             self.screen.adopt()
 
-    def attempt(self, act: Callable[[], object]) -> bool:
-        """Do something that may be refused, and say why when it is; whether it was done."""
+    @work(group="attempt")
+    async def attempt(self, act: Callable[[], object], then: Callable[[], object] | None = None) -> None:
+        """Do in a thread what may take long or be refused, and say why when it is; `then` if it is done.
+
+        `act` must not touch the screen; `then` may.
+        """
         try:
-            act()
+            await asyncio.to_thread(act)
         except InputError as error:
             self.notify(str(error), severity="error", timeout=8, markup=False)
-            return False
-        return True
+            return
+        if then is not None:
+            then()
 
     def action_help(self) -> None:
         """Show all keys of the screen in front."""
@@ -121,43 +146,19 @@ class Workbench(App[None]):
 
     def action_theme(self) -> None:
         """Light or dark."""
-        self.theme = LIGHT.name if self.current_theme.dark else DARK.name
+        self.theme = theme_for(self.console.color_system, dark=not self.current_theme.dark)
 
     def copy(self, text: str) -> None:
         """Put text on the clipboard; a tmux that does not pass the terminal's own way on gets it directly."""
         self.copy_to_clipboard(text)
-        if os.environ.get("TMUX"):
-            try:
-                subprocess.run(
-                    ["tmux", "load-buffer", "-w", "-"], input=text.encode(), timeout=2, check=False
-                )
-            except (OSError, subprocess.TimeoutExpired):
-                return
-        self.notify(f"copied: {text}", timeout=3, markup=False)
+        self.attempt(
+            lambda: _copy_in_tmux(text), lambda: self.notify(f"copied: {text}", timeout=3, markup=False)
+        )
 
     async def action_quit(self) -> None:
         """Leave. Runs go on; the words on the way out say which."""
-        alive = [one.run.id for one in await asyncio.to_thread(list_runs, self.folder) if one.status.alive]
-        if alive:
-            again = f"sftui attach {alive[0]}"
-            self.parting_words = f"training goes on: {', '.join(alive)}\nwatch it again:  {again}"
+        self.parting_words = await asyncio.to_thread(_parting_words, self.folder)
         self.exit()
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The palette offers what the keys of this screen do, and the runs."""
-        from .help import bindings_of
-        from .keys import key_name
-
-        for binding in bindings_of(screen):
-            if binding.id == "app.palette" or binding.action.startswith("move"):
-                continue
-            text = binding.tooltip or binding.description
-            title = f"{text[0].upper()}{text[1:]}  ({key_name(binding)})"
-            action = f"app.{binding.action}" if (binding.id or "").startswith("app.") else binding.action
-            yield SystemCommand(title, text, _caller(screen, action))
-        for one in list_runs(self.folder)[:50]:
-            run = one.run
-            yield SystemCommand(f"Open {run.id}", one.status.state, lambda run=run: self.open_run(run))
 
     @work(exclusive=True, group="device")
     async def _watch_device(self) -> None:
@@ -201,12 +202,20 @@ def _screen(mode: str) -> Screen[Any]:
     return RunsScreen()
 
 
-def _caller(screen: Screen[Any], action: str) -> Callable[[], Any]:
-    async def call() -> None:
-        await screen.run_action(action)
+def _parting_words(folder: Path) -> str:
+    """Which runs go on, and how to watch them again; nothing where none does."""
+    alive = [one.run for one in list_runs(folder) if one.status.alive]
+    if not alive:
+        return ""
+    names = ", ".join(run.id for run in alive)
+    return f"training goes on: {names}\nwatch it again:  sftui attach {name_for_commands(alive[0])}"
 
-    return call
 
-
-def _utf8() -> bool:
-    return (locale.getlocale()[1] or locale.getpreferredencoding()).upper().replace("-", "") == "UTF8"
+def _copy_in_tmux(text: str) -> None:
+    """Give text to the tmux around us, if there is one. Raises `InputError` if it does not take it."""
+    if not os.environ.get("TMUX"):
+        return
+    try:
+        subprocess.run(["tmux", "load-buffer", "-w", "-"], input=text.encode(), timeout=2, check=True)
+    except (OSError, subprocess.SubprocessError):
+        raise InputError(f"tmux did not take the copy: {text}") from None

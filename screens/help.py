@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
@@ -17,7 +19,7 @@ class HelpScreen(ModalScreen[None]):
 
     BINDINGS = [Binding("escape,question_mark,q", "dismiss", "close", show=False, id="help.close")]
 
-    def __init__(self, screen: Screen[None]) -> None:
+    def __init__(self, screen: Screen[Any]) -> None:
         super().__init__()
         self._about = screen
 
@@ -44,7 +46,7 @@ class HelpScreen(ModalScreen[None]):
         return Content.assemble(*parts).rstrip()
 
 
-def bindings_of(screen: Screen[None]) -> list[Binding]:
+def bindings_of(screen: Screen[Any]) -> list[Binding]:
     """The screen's and the app's own bindings, each once, in the order in which they are declared."""
     found: dict[str, Binding] = {}
     for source in (type(screen), type(screen.app)):

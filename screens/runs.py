@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -24,20 +25,47 @@ from .widgets.panel import Panel
 from .widgets.state import state_text
 from .widgets.text import printable
 
-COLUMNS = (
-    ("run", 20),
-    ("state", 11),
-    ("step", 15),
-    ("loss", 8),
-    ("eval", 8),
-    ("tokens", 9),
-    ("took", 12),
-    ("size", 10),
-)
-# What gives way, in this order, where the terminal is narrow.
-OPTIONAL = ("tokens", "eval", "size", "took")
+# Cells that the values need; the run's name takes what is left, the step what the longest run needs.
+WIDTHS = {"run": 20, "state": 10, "step": 9, "loss": 8, "eval": 8, "tokens": 9, "took": 11, "size": 10}
+# What gives way, in this order, where the terminal is narrow and the names are cut already.
+OPTIONAL = ("tokens", "eval", "loss", "size")
+# Cells beside the table: padding and scroll bar.
+BESIDE = 3
 
 Row = tuple[Content, ...]
+
+
+class Layout(NamedTuple):
+    """The columns that are shown, each with its width, and the cells between them."""
+
+    widths: dict[str, int]
+    gap: int
+
+
+def layout(width: int, longest_name: int, longest_step: int) -> Layout:
+    """The columns for a terminal of `width` cells: names are cut before a column goes."""
+    gap = 2 if width >= 100 else 1
+    widths = {**WIDTHS, "step": max(WIDTHS["step"], longest_step)}
+    least = widths["run"] = min(longest_name, WIDTHS["run"])
+    for name in OPTIONAL:
+        if _spare(width, widths, gap) >= 0:
+            break
+        del widths[name]
+    widths["run"] = min(longest_name, least + max(0, _spare(width, widths, gap)))
+    return Layout(widths, gap)
+
+
+def _spare(width: int, widths: dict[str, int], gap: int) -> int:
+    """Cells of the terminal that the columns leave."""
+    return width - BESIDE - sum(widths.values()) - gap * (len(widths) - 1)
+
+
+def cut(name: str, width: int) -> str:
+    """`name` in at most `width` cells; its beginning (when) and its end (what) stay."""
+    if len(name) <= width:
+        return name
+    end = (width - 1) // 4
+    return f"{name[: width - 1 - end]}…{name[len(name) - end :]}"
 
 
 class RunsScreen(Frame):
@@ -46,7 +74,16 @@ class RunsScreen(Frame):
     MODE = "runs"
     CSS_PATH = "runs.tcss"
     BINDINGS = [
-        Binding("enter", "open", "open", tooltip="watch the run", id="runs.open"),
+        # Before the table's own, which does the same but is not shown.
+        Binding(
+            "enter",
+            "open",
+            "open",
+            key_display="Enter",
+            tooltip="watch the run",
+            priority=True,
+            id="runs.open",
+        ),
         Binding("r", "resume", "resume", tooltip="go on after its last checkpoint", id="runs.resume"),
         Binding("X", "stop", "stop", tooltip="let it finish its step, save and end", id="runs.stop"),
         Binding("D", "delete", "delete", tooltip="remove the run and all its files", id="runs.delete"),
@@ -59,19 +96,18 @@ class RunsScreen(Frame):
         ),
         Binding("j", "move(1)", "down", show=False, tooltip="next run", id="runs.down"),
         Binding("k", "move(-1)", "up", show=False, tooltip="run before", id="runs.up"),
-        Binding("y", "copy", "copy", show=False, tooltip="copy the path of the run", id="runs.copy"),
-        Binding("escape", "clear", "all", show=False, tooltip="show all runs again", id="runs.clear"),
+        Binding("y", "copy", "copy path", show=False, tooltip="copy the path of the run", id="runs.copy"),
+        Binding("escape", "clear", "all runs", show=False, tooltip="show all runs again", id="runs.clear"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self._listed: list[Listed] = []
         self._sizes: dict[str, tuple[tuple[str, int], int]] = {}
-        self._columns: tuple[str, ...] = ()
-        self._layout: tuple[tuple[str, ...], int] = ((), 0)
+        self._layout = Layout({}, 0)
         self._shown: dict[str, Row] = {}
         self._filter = ""
-        self._table: DataTable[str | Content] = DataTable(id="table", cursor_type="row")
+        self._table: DataTable[str | Content] = DataTable(id="table", cursor_type="row", cell_padding=0)
 
     def compose_body(self) -> ComposeResult:
         """A line on the directory, the table, what the run under the cursor says."""
@@ -119,41 +155,35 @@ class RunsScreen(Frame):
         if self._listed:
             self._show()
 
-    def _fitting(self) -> tuple[str, ...]:
-        names = [name for name, _ in COLUMNS]
-        widths = dict(COLUMNS)
-        widths["run"] = self._name_width()
-        for name in OPTIONAL:
-            if sum(widths[n] + 2 for n in names) <= self.size.width - 3:
-                break
-            names.remove(name)
-        return tuple(names)
+    def _fitting(self) -> Layout:
+        listed = self._matching()
+        name = max((len(one.run.id) for one in listed), default=WIDTHS["run"])
+        step = max((len(_step(one.status)) for one in listed), default=0)
+        return layout(self.size.width, name, step)
 
-    def _name_width(self) -> int:
-        longest = max((len(one.run.id) for one in self._matching()), default=20)
-        return min(longest, max(20, self.size.width - 40))
+    def _lay_out(self, new: Layout) -> None:
+        """Other columns: the table is filled anew."""
+        self._layout, self._shown = new, {}
+        self._table.clear(columns=True)
+        for name, width in new.widths.items():
+            # The cells between two columns belong to the second.
+            before = 0 if name == "run" else new.gap
+            label = name if name in ("run", "state") else name.rjust(width)
+            self._table.add_column(" " * before + label, key=name, width=before + width)
 
     def _show(self) -> None:
         if not self.query(Panel):
             return
-        table = self._table
+        table, current = self._table, self._current()
         if not table.is_attached and self._listed:
             self.query_one("#body").mount(table, after=self.query_one("#subject"))
             table.focus()
         listed = self._matching()
-        columns = self._fitting()
-        if (columns, self._name_width()) != self._layout:
-            self._columns, self._layout = columns, (columns, self._name_width())
-            self._shown = {}
-            table.clear(columns=True)
-            for name in columns:
-                right = name not in ("run", "state")
-                width = self._name_width() if name == "run" else dict(COLUMNS)[name]
-                table.add_column(name.rjust(width) if right else name, key=name, width=width)
+        if (new := self._fitting()) != self._layout:
+            self._lay_out(new)
         now = time.time()
         rows = {one.run.id: self._row(one, now) for one in listed}
         if list(rows) != list(self._shown):
-            current = self._current()
             table.clear()
             for key, row in rows.items():
                 table.add_row(*row, key=key)
@@ -161,7 +191,7 @@ class RunsScreen(Frame):
                 table.move_cursor(row=list(rows).index(current.run.id), animate=False)
         else:
             for key, row in rows.items():
-                for name, cell, before in zip(columns, row, self._shown[key], strict=True):
+                for name, cell, before in zip(self._layout.widths, row, self._shown[key], strict=True):
                     if cell != before or str(cell) != str(before):
                         table.update_cell(key, name, cell)
         self._shown = rows
@@ -189,20 +219,21 @@ class RunsScreen(Frame):
 
     def _row(self, one: Listed, now: float) -> Row:
         status: Status = one.status
-        widths = dict(COLUMNS)
-        step = f"{status.step:,}/{status.max_steps:,}" if status.max_steps else "–"
+        widths, gap = self._layout
         values = {
-            "step": step,
+            "step": _step(status),
             "loss": number(status.loss) or "–",
             "eval": number(status.eval_loss) or "–",
             "tokens": count(status.tokens) if status.tokens else "–",
             "took": duration(status.seconds(now)),
             "size": size(self._sizes.get(one.run.id, (None, 0))[1]),
         }
-        cells = {name: Content(text.rjust(widths[name])) for name, text in values.items()}
-        cells["run"] = Content(one.run.id)
-        cells["state"] = state_text(status.state)
-        return tuple(cells[name] for name in self._columns)
+        cells = {
+            name: Content(text.rjust(gap + widths[name])) for name, text in values.items() if name in widths
+        }
+        cells["run"] = Content(cut(printable(one.run.id), widths["run"]))
+        cells["state"] = Content.assemble(" " * gap, state_text(status.state))
+        return tuple(cells[name] for name in widths)
 
     def _show_detail(self) -> None:
         current = self._current()
@@ -241,7 +272,8 @@ class RunsScreen(Frame):
         if action not in ("open", "resume", "stop", "delete", "copy") or not self.is_mounted:
             return True
         current = self._current()
-        if current is None:
+        # Enter in the filter leads to the table.
+        if current is None or (action == "open" and isinstance(self.focused, Input)):
             return False
         status = current.status
         if action == "stop":
@@ -272,18 +304,19 @@ class RunsScreen(Frame):
     def action_resume(self) -> None:
         """Go on after the last checkpoint, and watch."""
         run = self._current_run()
-        if run is not None and self.app.attempt(lambda: launch.resume(run)):
-            self.app.open_run(run)
+        if run is not None:
+            self.app.attempt(lambda: launch.resume(run), lambda: self.app.open_run(run))
 
     def action_stop(self) -> None:
-        """Ask the run to stop, after a yes."""
-        self._confirmed("Stop {}?\nIt finishes its step and saves; r resumes it.", "stop", launch.stop)
+        """Ask the run to stop, after a yes; once it is stopping, offer to kill it."""
+        current = self._current()
+        if current is not None:
+            from .ending import ask_to_end
+
+            ask_to_end(self.app, current.run, current.status, self._follow)
 
     def action_delete(self) -> None:
         """Remove the run, after a yes."""
-        self._confirmed("Delete {} with its checkpoints and its result?", "delete", delete_run, danger=True)
-
-    def _confirmed(self, question: str, verb: str, act: object, *, danger: bool = False) -> None:
         run = self._current_run()
         if run is None:
             return
@@ -292,10 +325,10 @@ class RunsScreen(Frame):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.app.attempt(lambda: act(run))  # type: ignore[operator]
-                self._follow()
+                self.app.attempt(lambda: delete_run(run), self._follow)
 
-        self.app.push_screen(Confirm(question.format(run.id), verb, danger=danger), answered)
+        question = f"Delete {run.id} with its checkpoints and its result?"
+        self.app.push_screen(Confirm(question, "delete", danger=True), answered)
 
     def _current_run(self) -> RunDirectory | None:
         current = self._current()
@@ -331,3 +364,7 @@ class RunsScreen(Frame):
         run = self._current_run()
         if run is not None:
             self.app.copy(str(run.path))
+
+
+def _step(status: Status) -> str:
+    return f"{status.step:,}/{status.max_steps:,}" if status.max_steps else "–"

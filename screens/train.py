@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from textual import work
 from textual.app import ComposeResult
@@ -19,7 +17,7 @@ from sftui.runs.directory import RunDirectory
 from sftui.runs.history import History, News, Watch, tail
 
 from . import train_view as view
-from .confirm import Confirm
+from .ending import ask_to_end
 from .frame import Frame
 from .train_keys import BINDINGS
 from .widgets.curves import MainPlot, SmallPlots
@@ -27,9 +25,6 @@ from .widgets.panel import Panel
 from .widgets.plot import Plot
 from .widgets.run_text import RunText
 from .widgets.text import printable
-
-if TYPE_CHECKING:
-    from sftui.recipe import Recipe
 
 LOG_LINES = 200
 
@@ -46,7 +41,7 @@ class TrainScreen(Frame):
         super().__init__()
         self._watch: Watch | None = None
         self._frozen = False
-        self._held: list[News] = []
+        self._starting = False
         self._log: list[str] = []
         self._log_size = -1
         self._summary = ""
@@ -84,7 +79,7 @@ class TrainScreen(Frame):
         """Show another run, or the open recipe where `run` is None."""
         self._watch = Watch(run) if run is not None else None
         self._log, self._log_size, self._summary = [], -1, ""
-        self._frozen, self._held = False, []
+        self._frozen = self._starting = False
         self.set_class(run is None, "-no-run")
         history = self._watch.history if self._watch else History()
         self._main.show_history(history)
@@ -103,25 +98,23 @@ class TrainScreen(Frame):
         assert watch is not None
         self._summary = await asyncio.to_thread(_summary, watch.run)
         while True:
-            alive = watch.status is None or watch.status.alive
+            alive = self._alive
             news, log = await asyncio.to_thread(self._look, watch)
             if log is not None:
                 self._log = log
-            if self._frozen:
-                # Not even a resize may show what has come since: it waits.
-                self._held.append(news)
-                watch.status = news.status
-            else:
-                watch.take(news)
+            watch.take(news)
+            if not self._frozen:
                 self._show(log is not None or bool(news.events))
-            if alive and watch.status is not None and not watch.status.alive:
+            if alive != self._alive:
                 launch.reap()
                 self.refresh_bindings()
             if not news.more:
                 await asyncio.sleep(self.app.refresh_seconds)
 
     def _look(self, watch: Watch) -> tuple[News, list[str] | None]:
-        """In a thread: events, and the end of the log if it has grown."""
+        """In a thread: events, and the end of the log if it has grown. Frozen, only whether the run lives."""
+        if self._frozen:
+            return watch.glance(), None
         news = watch.look()
         try:
             size = watch.run.log_file.stat().st_size
@@ -143,6 +136,8 @@ class TrainScreen(Frame):
         status, history = watch.status, watch.history
         if status is None:
             self._panel("subject").show(Content("the run directory is gone, or not readable yet"))
+            self._panel("progress").show(Content(""))
+            self._panel("notice").display = False
             return
         now = time.time()
         width = self.size.width - 2
@@ -157,7 +152,7 @@ class TrainScreen(Frame):
         self._panel("now").show(view.now_panel(status, history))
         machine = self._panel("machine")
         machine.show(view.machine_panel(history.memory, machine.content_size.width))
-        machine.border_title = view.machine_title(history.memory)
+        machine.border_title = view.machine_title(history.memory, status)
         for plot in self.query(Plot):
             plot.data_changed()
         if changed:
@@ -173,6 +168,12 @@ class TrainScreen(Frame):
         self._panel("subject").show(Content(text))
 
     @property
+    def _alive(self) -> bool:
+        """Whether the run that is shown is known to live."""
+        watch = self._watch
+        return watch is not None and watch.status is not None and watch.status.alive
+
+    @property
     def _main(self) -> MainPlot:
         return self.query_one(MainPlot)
 
@@ -184,9 +185,11 @@ class TrainScreen(Frame):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what applies now is shown and works."""
         watch = self._watch
-        alive = watch is not None and (watch.status is None or watch.status.alive)
-        if action in ("stop", "request"):
+        alive = self._alive
+        if action == "stop":
             return alive
+        if action == "request":
+            return alive and watch is not None and view.can_be_asked(watch.history, str(parameters[0]))
         if action == "resume":
             return (
                 watch is not None
@@ -196,7 +199,7 @@ class TrainScreen(Frame):
             )
         if action == "enter":
             zooming = self.is_mounted and self._main.zooming
-            return zooming or (watch is None and self.app.recipe is not None)
+            return zooming or (watch is None and self.app.recipe is not None and not self._starting)
         if action in ("log_scale", "smoothing", "graph", "zoom", "freeze", "view", "copy"):
             return watch is not None
         return True
@@ -208,24 +211,30 @@ class TrainScreen(Frame):
             main.mark_edge()
             main.retitle()
             self.refresh_bindings()
-        elif self._watch is None and self.app.recipe is not None:
-            self._start(self.app.recipe)
+        elif self._watch is None and self.app.recipe is not None and not self._starting:
+            self._starting = True
+            self._start()
 
-    @work(exclusive=True, group="start")
-    async def _start(self, recipe: Recipe) -> None:
-        """Check the recipe and launch its run; both touch disks and are kept off the event loop."""
+    @work(group="start")
+    async def _start(self) -> None:
+        """Read the recipe again, check it and launch its run: disks are kept off the event loop."""
 
         def start() -> RunDirectory:
             from sftui import preflight
 
+            recipe = self.app.read_recipe()
             preflight.check(recipe)
-            return launch.start(recipe, ["sftui", self.app.recipe_name])
+            return launch.start(recipe, self.app.command_line)
 
+        notice = self._panel("notice")
+        notice.display = True
+        notice.show(Content("checking the recipe and the data"))
         try:
             run = await asyncio.to_thread(start)
         except InputError as error:
-            self._panel("notice").display = True
-            self._panel("notice").show(Content.styled(printable_lines(str(error)), "bold $text-error"))
+            self._starting = False
+            notice.show(Content.styled(printable_lines(str(error)), "bold $text-error"))
+            self._show_recipe()
             return
         self.app.open_run(run)
         survives, advice = await asyncio.to_thread(survives_logout)
@@ -237,26 +246,17 @@ class TrainScreen(Frame):
         watch = self._watch
         if watch is None or watch.status is None:
             return
-        run = watch.run
-        if watch.status.state == "stopping" or "stop" in run.pending():
-            question = f"{run.id} is stopping: it finishes its step and saves.\nKill it now, without saving?"
-            confirm = Confirm(question, "kill", danger=True)
-            act: Callable[[RunDirectory], object] = launch.kill
-        else:
-            question = f"Stop {run.id}?\nIt finishes its step and saves; r resumes it."
-            confirm, act = Confirm(question, "stop"), launch.stop
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self.app.attempt(lambda: act(run))
-
-        self.app.push_screen(confirm, answered)
+        ask_to_end(self.app, watch.run, watch.status)
 
     def action_resume(self) -> None:
         """Go on after the last checkpoint."""
         if self._watch is not None:
             run = self._watch.run
-            self.app.attempt(lambda: launch.resume(run))
+            self.app.attempt(lambda: launch.resume(run), lambda: self._resumed(run))
+
+    def _resumed(self, run: RunDirectory) -> None:
+        """Follow it again, unless another run has been opened meanwhile."""
+        if self._watch is not None and self._watch.run == run:
             self.show_run(run)
 
     def action_request(self, name: str) -> None:
@@ -264,8 +264,10 @@ class TrainScreen(Frame):
         if self._watch is not None:
             run = self._watch.run
             thing = {"save": "a checkpoint", "evaluate": "an evaluation", "sample": "answers"}[name]
-            if self.app.attempt(lambda: launch.ask(run, name)):
-                self.app.notify(f"asked for {thing} after this step", timeout=3)
+            self.app.attempt(
+                lambda: launch.ask(run, name),
+                lambda: self.app.notify(f"asked for {thing} after this step", timeout=3),
+            )
 
     def action_log_scale(self) -> None:
         """Switch the main plot between linear and logarithmic."""
@@ -310,9 +312,6 @@ class TrainScreen(Frame):
         if watch is None or watch.status is None:
             return
         self._frozen = not self._frozen
-        for news in self._held:
-            watch.take(news)
-        self._held = []
         self._show()
 
     def action_view(self) -> None:

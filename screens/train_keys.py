@@ -6,25 +6,34 @@ from textual.binding import Binding, BindingType
 
 BINDINGS: list[BindingType] = [
     Binding(
-        "enter", "enter", "start", tooltip="start the open recipe; or mark a zoom edge", id="train.enter"
+        "enter",
+        "enter",
+        "start",
+        key_display="Enter",
+        tooltip="start the open recipe; or mark a zoom edge",
+        id="train.enter",
     ),
     Binding("X", "stop", "stop", tooltip="let the run finish its step, save and end", id="train.stop"),
     Binding("r", "resume", "resume", tooltip="go on after the last checkpoint", id="train.resume"),
     Binding(
         "w", "request('save')", "save now", tooltip="write a checkpoint after this step", id="train.save"
     ),
-    Binding("e", "request('evaluate')", "evaluate", tooltip="evaluate after this step", id="train.evaluate"),
+    Binding(
+        "e", "request('evaluate')", "evaluate", tooltip="evaluate now, after this step", id="train.evaluate"
+    ),
     Binding(
         "a",
         "request('sample')",
-        "answer",
+        "answer now",
         show=False,
         tooltip="let the model answer the held-out questions after this step",
         id="train.sample",
     ),
-    Binding("l", "log_scale", "log", show=False, tooltip="logarithmic or linear scale", id="train.log-scale"),
     Binding(
-        "s", "smoothing", "smooth", show=False, tooltip="next smoothing: 0 to 0.99", id="train.smoothing"
+        "l", "log_scale", "log scale", show=False, tooltip="logarithmic or linear scale", id="train.log-scale"
+    ),
+    Binding(
+        "s", "smoothing", "smoothing", show=False, tooltip="next smoothing: 0 to 0.99", id="train.smoothing"
     ),
     Binding("g", "graph", "graph", tooltip="next graph: loss, rate, gradient norm, speed", id="train.graph"),
     Binding(
@@ -55,5 +64,5 @@ BINDINGS: list[BindingType] = [
     Binding("v", "view", "view", tooltip="below: log, answers, warnings", id="train.view"),
     Binding("down,j", "scroll(1)", "down", show=False, tooltip="scroll the text below", id="train.down"),
     Binding("up,k", "scroll(-1)", "up", show=False, tooltip="scroll the text below", id="train.up"),
-    Binding("y", "copy", "copy", show=False, tooltip="copy the path of the run", id="train.copy"),
+    Binding("y", "copy", "copy path", show=False, tooltip="copy the path of the run", id="train.copy"),
 ]

@@ -24,19 +24,21 @@ Part = Content | str | tuple[str, str]
 
 
 def subject(status: Status, history: History, now: float, width: int, *, frozen: bool) -> Content:
-    """State, step, epoch, pace and end of a run in one line; the clock gives way where it is narrow."""
+    """State, step, end, pace and epoch of a run in one line; the last give way where it is narrow."""
     parts: list[Part] = [state_text(status.state), "  "]
     if status.max_steps:
         parts += ["step ", (f"{status.step:,}", "bold"), f"/{status.max_steps:,}"]
-        parts.append(f"  epoch {status.epoch:.2f}/{status.num_train_epochs:g}")
     pace = history.seconds_per_step()
     left = history.seconds_left(status.max_steps)
-    if status.alive and pace is not None and left is not None:
-        clock = time.strftime(" (%H:%M)", time.localtime(now + left)) if width >= 100 else ""
-        parts.append(f"  {duration(pace)}/step  ends in {duration(left)}{clock}")
-    elif status.started:
-        parts.append(f"  took {duration(status.seconds(now))}" if not status.alive else "")
-    if status.detail:
+    if status.state == "running" and pace is not None and left is not None:
+        clock = time.strftime(" (%H:%M)", time.localtime(now + left)) if width >= 98 else ""
+        parts.append(f"  ends in {duration(left)}{clock}")
+        parts.append(f"  {duration(pace)}/step" if width >= 70 else "")
+    elif status.started and not status.alive:
+        parts.append(f"  took {duration(status.seconds(now))}")
+    if status.num_train_epochs and width >= 70:
+        parts.append(f"  epoch {status.epoch:.2f}/{status.num_train_epochs:g}")
+    if status.detail and status.alive:
         parts += ["  ", (printable(status.detail), "$text-accent")]
     if status.alive and status.heartbeat and now - status.heartbeat > 60:
         parts += ["  ", (f"no sign of life for {duration(now - status.heartbeat)}", "bold $text-warning")]
@@ -56,7 +58,8 @@ def notice(status: Status, run: RunDirectory) -> Content | None:
     """What a person must know about how the run ended and what they can do; None while it is alive."""
     if status.state == "failed" and status.error:
         cause, advice = printable(status.error.cause), printable(status.error.advice)
-        return Content.assemble((f"failed: {cause}\n", "bold $text-error"), f"{advice}. r resumes")
+        then = "r resumes" if status.error.resumable else f"Anew: sftui train {run.recipe_file} key=value"
+        return Content.assemble((f"failed: {cause}\n", "bold $text-error"), f"{advice}. {then}")
     if status.state == "lost":
         steps = run.checkpoint_steps()
         after = (
@@ -76,23 +79,23 @@ def now_panel(status: Status, history: History) -> Content:
     event: Mapping[str, Any] = history.step or {}
     best = history.best_eval()
     last_eval = history.eval_loss.last
-    evaluation = ""
-    if last_eval is not None and best is not None:
-        evaluation = "best" if last_eval.step == best[0] else f"best {number(best[1])} at {best[0]:,}"
-        evaluation = f"at {last_eval.step:,}, {evaluation}"
-    tokens, trained = event.get("tokens", 0), event.get("trained_tokens", 0)
-    share = f"{trained / tokens:.0%} of them" if tokens else ""
+    tokens, trained = event.get("tokens"), event.get("trained_tokens")
+    speed = event.get("tokens_per_second")
     lines = [
         _line("loss", number(event.get("loss")), _delta(history)),
-        _line("eval loss", number(last_eval.value if last_eval else None), evaluation),
+        _line("eval loss", *((number(last_eval.value), f"at {last_eval.step:,}") if last_eval else ("", ""))),
+        _line("best", *((number(best[1]), f"at {best[0]:,}") if best else ("", ""))),
         _line("lr", rate(event.get("learning_rate")), ""),
         _line("grad norm", number(event.get("grad_norm"), 3), ""),
-        _line("speed", count(event["tokens_per_second"]) if event.get("tokens_per_second") else "", "tok/s"),
+        _line("speed", count(speed) if speed else "", "tok/s"),
         _line("tokens", count(tokens) if tokens else "", "seen"),
-        _line("trained", count(trained) if trained else "", share),
+        _line(
+            "trained",
+            count(trained) if trained else "",
+            f"{trained / tokens:.0%}" if trained and tokens else "",
+        ),
+        _line("checkpoint", f"{history.checkpoints[-1]:,}" if history.checkpoints else "", ""),
     ]
-    if history.checkpoints:
-        lines.append(_line("checkpoint", f"{history.checkpoints[-1]:,}", "last saved step"))
     return Content("\n").join(lines)
 
 
@@ -110,7 +113,7 @@ def machine_panel(memory: Mapping[str, Any] | None, width: int) -> Content:
     for gpu in _own(memory):
         used, all_of_it = gpu.get("used_bytes"), gpu.get("total_bytes")
         if used is not None and all_of_it:
-            lines.append(_meter(f"GPU {gpu['index']}", used, all_of_it, width))
+            lines.append(_meter(_gpu_label(gpu), used, all_of_it, width))
         facts = _gpu_facts(gpu)
         if facts:
             lines.append(Content(f"{'':{LABEL}}{facts}"))
@@ -118,49 +121,57 @@ def machine_panel(memory: Mapping[str, Any] | None, width: int) -> Content:
     lines.append(_line("CPU", f"{cpu:.0f}%" if cpu is not None else "", "of one core"))
     if memory.get("rss_bytes"):
         lines.append(_line("trainer", size(memory["rss_bytes"]), "of RAM"))
-    if memory.get("ram_total_bytes"):
+    if memory.get("ram_total_bytes") and memory.get("ram_used_bytes") is not None:
         lines.append(_meter("RAM", memory["ram_used_bytes"], memory["ram_total_bytes"], width))
     return Content("\n").join(lines)
 
 
-def machine_title(memory: Mapping[str, Any] | None) -> str:
+def machine_title(memory: Mapping[str, Any] | None, status: Status) -> str:
     """The border title of the machine panel."""
-    names = [str(gpu["name"]) for gpu in _own(memory or {})]
-    if not names:
-        return "machine"
-    return names[0] if len(names) == 1 else f"{len(names)} × {names[0]}"
+    names = [str(gpu.get("name")) for gpu in _own(memory or {})]
+    title = "machine" if not names else names[0] if len(names) == 1 else f"{len(names)} × {names[0]}"
+    return title if status.alive or memory is None else f"{title}, at the end"
+
+
+def can_be_asked(history: History, request: str) -> bool:
+    """Whether the run can do what is asked for: there is nothing to evaluate without held-out rows."""
+    start: Mapping[str, Any] = history.start or {}
+    needed = {"evaluate": "eval_sequences", "sample": "sample_rows"}.get(request)
+    return needed is None or bool(start.get(needed))
 
 
 def numbers(status: Status, history: History, width: int) -> Content:
-    """The same values in two lines, for a narrow terminal."""
+    """The same values in three lines, for a narrow terminal; the third gives way where it is low as well."""
     event: Mapping[str, Any] = history.step or {}
     memory: Mapping[str, Any] = history.memory or {}
     last_eval = history.eval_loss.last
+    speed, tokens, trained = (event.get(key) for key in ("tokens_per_second", "tokens", "trained_tokens"))
     first = [
         ("loss", number(event.get("loss"))),
         ("eval", number(last_eval.value) if last_eval else ""),
         ("lr", rate(event.get("learning_rate"))),
         ("norm", number(event.get("grad_norm"), 3)),
-        ("tok/s", count(event.get("tokens_per_second") or 0)),
-        ("trained", count(event.get("trained_tokens", 0))),
+        ("tok/s", count(speed) if speed else ""),
     ]
     second: list[tuple[str, str]] = []
     for gpu in _own(memory):
         used, total = gpu.get("used_bytes"), gpu.get("total_bytes")
         if used is not None and total:
-            second.append((f"GPU {gpu['index']}", f"{used / 2**30:.1f}/{total / 2**30:.0f} GiB"))
+            second.append((_gpu_label(gpu), f"{used / 2**30:.1f}/{total / 2**30:.0f} GiB"))
         second.append(("", _gpu_facts(gpu)))
-    if memory.get("allocated_bytes") is not None:
-        second.append(("allocated", size(memory["allocated_bytes"])))
-        second.append(("reserved", size(memory["reserved_bytes"])))
     if memory.get("cpu_percent") is not None:
         second.append(("CPU", f"{memory['cpu_percent']:.0f}%"))
-    if memory.get("rss_bytes"):
-        second.append(("trainer", size(memory["rss_bytes"])))
-    if memory.get("ram_total_bytes"):
+    if memory.get("ram_total_bytes") and memory.get("ram_used_bytes") is not None:
         used, total = memory["ram_used_bytes"], memory["ram_total_bytes"]
         second.append(("RAM", f"{used / 2**30:.1f}/{total / 2**30:.0f} GiB"))
-    return Content("\n").join([_pairs(first, width), _pairs(second, width)])
+    third = [("tokens", count(tokens) if tokens else ""), ("trained", count(trained) if trained else "")]
+    for label, key in (
+        ("allocated", "allocated_bytes"),
+        ("reserved", "reserved_bytes"),
+        ("trainer", "rss_bytes"),
+    ):
+        third.append((label, size(memory.get(key))))
+    return Content("\n").join([_pairs(line, width) for line in (first, second, third)])
 
 
 def answers(pairs: Sequence[tuple[Answer, Answer]], single: Sequence[Answer]) -> Content:
@@ -215,6 +226,10 @@ def _own(memory: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [gpu for gpu in memory.get("gpus", ()) if gpu.get("visible", True)]
 
 
+def _gpu_label(gpu: Mapping[str, Any]) -> str:
+    return "GPU" if gpu.get("index") is None else f"GPU {gpu['index']:.0f}"
+
+
 def _gpu_facts(gpu: Mapping[str, Any]) -> str:
     facts = []
     for key, unit in (("utilization_percent", "%"), ("power_watts", " W"), ("temperature_celsius", " °C")):
@@ -231,7 +246,8 @@ def _delta(history: History) -> str:
     before = history.loss.nearest(last.step - DELTA_STEPS)
     if before is None or before.smooth != before.smooth or last.smooth != last.smooth:
         return ""
-    return f"{last.smooth - before.smooth:+.3f} in {DELTA_STEPS} steps"
+    change = last.smooth - before.smooth
+    return f"{'+' if change > 0 else '-'}{number(abs(change), 2)} in {DELTA_STEPS} steps"
 
 
 def _line(label: str, value: str, note: str) -> Content:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from sftui import __version__
 from sftui.errors import InputError
+from sftui.runs import FOLDER
 
 if TYPE_CHECKING:
     from sftui.recipe import Recipe
     from sftui.runs.directory import RunDirectory
 
-RUNS = "runs"
 DEFAULTS = {"refresh": 1.0, "glyphs": "auto", "output_dir": None}
 
 
@@ -54,24 +54,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Options have their whole names: an abbreviation would change its meaning with the next option."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+
 def _parsers() -> tuple[argparse.ArgumentParser, set[str]]:
     # These may stand on either side of the command: a default of their own would win over what stands before.
-    screen = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    screen = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     screen.add_argument(
         "--refresh", type=_seconds, metavar="SECONDS", help="between two looks at a run (default 1)"
     )
     screen.add_argument("--glyphs", choices=("auto", "braille", "block"), help="how plots are drawn")
-    where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    where.add_argument("--output-dir", type=Path, metavar="DIR", help=f"where the runs are (default {RUNS})")
-    recipe = argparse.ArgumentParser(add_help=False)
+    where = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    where.add_argument(
+        "--output-dir", type=Path, metavar="DIR", help=f"where the runs are (default {FOLDER})"
+    )
+    recipe = _Parser(add_help=False)
     recipe.add_argument("recipe", metavar="RECIPE", help="a recipe file, or the name of a ready one")
     recipe.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. training.learning_rate=1e-4")
-    one_run = argparse.ArgumentParser(add_help=False)
+    one_run = _Parser(add_help=False)
     one_run.add_argument(
         "run", nargs="?", metavar="RUN", help="id, its beginning, or a path (default: the live or newest run)"
     )
 
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sftui",
         description="A terminal workbench for supervised fine-tuning of language models.",
         epilog="sftui [RECIPE [key=value ..]] opens the workbench; sftui COMMAND --help tells more.",
@@ -81,7 +90,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, set[str]]:
     commands = parser.add_subparsers(metavar="COMMAND")
 
     def add(
-        name: str, run: Callable[[argparse.Namespace], int], text: str, *parents: argparse.ArgumentParser
+        name: str, run: Callable[[argparse.Namespace], int], text: str, *parents: _Parser
     ) -> argparse.ArgumentParser:
         one = commands.add_parser(
             name, help=text, description=text[0].upper() + text[1:] + ".", parents=parents
@@ -145,7 +154,7 @@ def _command_line() -> list[str]:
 
 def _folder(options: argparse.Namespace) -> Path:
     """Where the runs are."""
-    return Path(options.output_dir or RUNS).absolute()
+    return Path(options.output_dir or FOLDER).absolute()
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
@@ -172,15 +181,29 @@ def _open(options: argparse.Namespace) -> int:
                 ) from None
             raise
     folder = Path(recipe.output_dir) if recipe else _folder(options)
-    return _workbench(options, folder, recipe=recipe, recipe_name=name)
+    return _workbench(options, folder, recipe=recipe, recipe_name=name, read_recipe=lambda: _recipe(options))
+
+
+def _why_no_workbench() -> str | None:
+    """What is missing for the workbench to be shown."""
+    from sftui.terminal import is_dumb
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return "the workbench needs a terminal; see sftui --help for commands that do not"
+    if is_dumb():
+        term = f"TERM={os.environ['TERM']}" if os.environ.get("TERM") else "TERM is not set"
+        return f"the terminal is dumb ({term}): expected one that can be drawn on, e.g. TERM=xterm-256color"
+    return None
 
 
 def _workbench(options: argparse.Namespace, folder: Path, **start: Any) -> int:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise InputError("the workbench needs a terminal; see sftui --help for commands that do not")
+    if problem := _why_no_workbench():
+        raise InputError(problem)
     from sftui.screens.app import Workbench
 
-    app = Workbench(folder, refresh=options.refresh, glyphs=options.glyphs, **start)
+    app = Workbench(
+        folder, refresh=options.refresh, glyphs=options.glyphs, command_line=_command_line(), **start
+    )
     app.run()
     if app.parting_words:
         print(app.parting_words)
@@ -195,7 +218,7 @@ def _demo(options: argparse.Namespace) -> int:
     recipe = load_recipe(demo.RECIPE)
     recipe.output_dir = str(_folder(options))
     run = launch.start(recipe, _command_line())
-    if options.headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if options.headless or _why_no_workbench():
         return _follow(run)
     return _workbench(options, _folder(options), run=run)
 
@@ -207,11 +230,7 @@ def _train(options: argparse.Namespace) -> int:
     recipe = _recipe(options)
     preflight.check(recipe)
     run = launch.start(recipe, _command_line())
-    if options.detach:
-        _say_if_logout_ends_it()
-        print(run.id)
-        return 0
-    return _follow(run)
+    return _detach(run) if options.detach else _follow(run)
 
 
 def _follow(run: RunDirectory) -> int:
@@ -220,12 +239,19 @@ def _follow(run: RunDirectory) -> int:
     return follow(run)
 
 
-def _say_if_logout_ends_it() -> None:
+def _detach(run: RunDirectory) -> int:
+    """Print the run's id, and on stderr what else there is to know before leaving it alone."""
     from sftui.machine import survives_logout
+    from sftui.runs.listing import name_for_commands
 
     survives, advice = survives_logout()
     if not survives:
         print(f"sftui: {advice}", file=sys.stderr)
+    name = name_for_commands(run)
+    if name != run.id:
+        print(f"watch it with: sftui attach {name}", file=sys.stderr)
+    print(run.id)
+    return 0
 
 
 def _find(options: argparse.Namespace) -> RunDirectory:
@@ -245,7 +271,7 @@ def _runs(options: argparse.Namespace) -> int:
         print(runs_as_text(listed))
     else:
         print(
-            f"no runs in {options.output_dir or RUNS}; start one: sftui train RECIPE, or sftui demo",
+            f"no runs in {options.output_dir or FOLDER}; start one: sftui train RECIPE, or sftui demo",
             file=sys.stderr,
         )
     return 0
@@ -286,11 +312,7 @@ def _resume(options: argparse.Namespace) -> int:
     checkpoint = run.last_checkpoint()
     after = f"after {checkpoint.name}" if checkpoint else "from the start: there is no checkpoint"
     print(f"{run.id}: goes on {after}", file=sys.stderr)
-    if options.detach:
-        _say_if_logout_ends_it()
-        print(run.id)
-        return 0
-    return _follow(run)
+    return _detach(run) if options.detach else _follow(run)
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -5,7 +5,6 @@ torch and bitsandbytes are tried in another process; all else is looked at here 
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +29,7 @@ from sftui.doctor_checks import (
 from sftui.doctor_probe import gpu_check, quantization_check, read_probe, start_probe, torch_checks
 from sftui.machine import survives_logout
 from sftui.telemetry import Nvml
+from sftui.terminal import environment
 
 SYMBOLS: Mapping[Status, str] = {"ok": "✓", "warning": "!", "error": "✗"}
 
@@ -40,7 +40,7 @@ def diagnose() -> list[Check]:
     nvml = Nvml()
     gpus = nvml.read()
     nvml.close()
-    environ = os.environ
+    environ = environment()
     installation = installation_checks()
     rest = [
         ram_check(),

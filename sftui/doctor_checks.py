@@ -19,6 +19,7 @@ from typing import Literal
 from sftui.machine import installed_version, without_home
 from sftui.ram import Ram
 from sftui.telemetry import cpu_count
+from sftui.terminal import locale_name, takes_utf8
 
 Status = Literal["ok", "warning", "error"]
 
@@ -208,8 +209,8 @@ def terminal_check(environ: Mapping[str, str]) -> Check:
 
 def characters_check(environ: Mapping[str, str]) -> Check:
     """Whether the locale is UTF-8 and the terminal can be expected to have braille for plots."""
-    locale = next((environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environ.get(name)), "")
-    if "utf8" not in locale.lower().replace("-", ""):
+    locale = locale_name(environ)
+    if not takes_utf8(environ):
         found = f"the locale is {locale or 'not set'}, not UTF-8: plots and frames may be garbled"
         return Check("characters", "warning", found, "export LANG=C.UTF-8")
     if environ.get("TERM") == "linux":

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from sftui.data.formats import read_conversation
+from sftui.data.sequences import held_out_count
 from sftui.data.sources import open_rows
 from sftui.data.tokenizer import load_tokenizer
 from sftui.errors import InputError
@@ -19,9 +20,13 @@ def check(recipe: Recipe) -> None:
     Reads no more than the first row of each source and the tokenizer; a model on the Hub is not
     downloaded for it.
     """
+    total = 0
     for source in (*recipe.data.train, *recipe.data.eval):
         rows = open_rows(source)
         read_conversation(rows[0], source, rows.where(0))
+        total += len(rows)
+    if recipe.data.eval_fraction:
+        held_out_count(total, recipe.data.eval_fraction)
     name = recipe.model.name_or_path
     folder = Path(name)
     if folder.is_absolute():

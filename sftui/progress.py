@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import os
+import select
+import shlex
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +16,9 @@ from sftui.errors import InputError
 from sftui.runs import launch, lock
 from sftui.runs.directory import RunDirectory
 from sftui.runs.history import Answer, History, Watch
+from sftui.runs.listing import name_for_commands
 from sftui.runs.status import Status, read_status
+from sftui.terminal import is_dumb
 from sftui.words import count, duration, number, rate
 
 POLL_SECONDS = 0.25
@@ -25,10 +31,12 @@ def follow(run: RunDirectory) -> int:
 
     The run does not depend on this: when the terminal goes, it goes on.
     """
-    print(f"run {run.id}  (watch it elsewhere: sftui attach {run.path})", file=sys.stderr)
+    # Elsewhere may be another directory: the whole path works in all of them.
+    elsewhere = shlex.quote(str(run.path.absolute()))
+    print(f"run {run.id}  (watch it elsewhere: sftui attach {elsewhere})", file=sys.stderr)
     watch = Watch(run)
-    show = _bar if sys.stdout.isatty() else _lines
-    interrupts = 0
+    show = _bar if sys.stdout.isatty() and not is_dumb() else _lines
+    interrupts, killed = 0, False
     shown = show()
     shown(watch, False)
     try:
@@ -40,40 +48,47 @@ def follow(run: RunDirectory) -> int:
                 shown(watch, False)
             except KeyboardInterrupt:
                 interrupts += 1
-                _interrupt(run, interrupts)
+                killed = _interrupt(run, interrupts) or killed
         watch.catch_up()
     finally:
         shown(watch, True)
     if watch.status is None:
         print(f"{run.path}: the run is gone", file=sys.stderr)
         return 1
-    return _report(run, watch.status, watch.history)
+    return _report(run, watch.status, watch.history, killed)
 
 
-def _interrupt(run: RunDirectory, count: int) -> None:
-    """Ctrl-C: the first stops the run, the next ones kill it."""
+def _interrupt(run: RunDirectory, count: int) -> bool:
+    """Ctrl-C: the first stops the run, the next ones kill it; whether it was killed."""
     try:
         if count == 1:
             launch.stop(run)
             print("\nstopping: finishes the step and saves; Ctrl-C again kills it", file=sys.stderr)
         elif launch.kill(run):
-            print("\nkilled", file=sys.stderr)
+            print(file=sys.stderr)
+            return True
         else:
             print("\nit cannot be killed from here yet; Ctrl-C tries again", file=sys.stderr)
     except InputError as error:
         print(f"\n{error}", file=sys.stderr)
+    return False
 
 
-def _report(run: RunDirectory, status: Status, history: History) -> int:
+def _report(run: RunDirectory, status: Status, history: History, killed: bool) -> int:
     """The last lines: answers before and after, how it ended, where the result is."""
     for first, latest in history.before_and_after():
         print(_pair(first, latest))
     if status.state == "failed":
         cause = f"{status.error.cause}\n  {status.error.advice}" if status.error else "it does not say why"
         print(f"failed: {cause}", file=sys.stderr)
+        if status.error and status.error.kind != "input":
+            resume = f"sftui resume {name_for_commands(run)}"
+            anew = f"sftui train {shlex.quote(str(run.recipe_file))} key=value"
+            print(f"  {resume if status.error.resumable else anew}", file=sys.stderr)
         return 2 if status.error and status.error.kind == "input" else 1
     if status.state == "lost":
-        print(f"lost: the trainer ended without a word; go on with: sftui resume {run.id}", file=sys.stderr)
+        how = "killed" if killed else "lost: the trainer ended without a word"
+        print(f"{how}; go on with: sftui resume {name_for_commands(run)}", file=sys.stderr)
         return 1
     took = duration(status.seconds(time.time()))
     losses = f"loss {number(status.loss)}"
@@ -81,7 +96,7 @@ def _report(run: RunDirectory, status: Status, history: History) -> int:
         losses += f", held out {number(status.eval_loss)}"
     print(f"{status.state} after {status.step:,} steps in {took}: {losses}")
     if status.state == "stopped":
-        print(f"go on with: sftui resume {run.id}")
+        print(f"go on with: sftui resume {name_for_commands(run)}")
     result = run.result
     if result is not None:
         print(f"{result.name}: {result}")
@@ -108,34 +123,34 @@ Show = Callable[[Watch, bool], None]
 
 def _lines() -> Show:
     """Plain lines: one every few seconds, one for each evaluation, checkpoint and warning."""
-    said: dict[str, float] = {"step": 0, "at": 0.0, "warnings": 0, "detail": 0}
-    detail = ""
+    detail, warnings, last_step, last_time = "", 0, 0, 0.0
     evaluations: dict[int, float] = {}
 
     def show(watch: Watch, final: bool) -> None:
-        nonlocal detail, evaluations
+        nonlocal detail, warnings, last_step, last_time, evaluations
         status, history = watch.status, watch.history
         if status is None:
             return
-        for warning in history.warnings[int(said["warnings"]) :]:
+        for warning in history.warnings[warnings:]:
             print(f"warning: {warning}", flush=True)
-        said["warnings"] = len(history.warnings)
+        warnings = len(history.warnings)
         now = time.monotonic()
         phase = status.detail.split(" ", 1)[0]
         if phase and phase != detail and status.step == 0:
             print(status.detail, flush=True)
         detail = phase
-        if (
-            history.step
-            and history.step["step"] != said["step"]
-            and (final or now - said["at"] >= LINE_SECONDS)
-        ):
-            said.update(step=history.step["step"], at=now)
-            print(_step_line(status, history), flush=True)
-        for step, loss in history.evaluations.items():
-            if evaluations.get(step) != loss:
-                print(f"evaluation at step {step:,}: loss {number(loss)}", flush=True)
+        news = [
+            ((step, "then"), f"evaluation at step {step:,}: loss {number(loss)}")
+            for step, loss in history.evaluations.items()
+            if evaluations.get(step) != loss
+        ]
         evaluations = dict(history.evaluations)
+        step = history.step["step"] if history.step else last_step
+        if step != last_step and (final or now - last_time >= LINE_SECONDS):
+            last_step, last_time = step, now
+            news.append(((step, "first"), _step_line(status, history)))
+        for _, line in sorted(news):
+            print(line, flush=True)
 
     return show
 
@@ -202,7 +217,7 @@ def wait_for_end(run: RunDirectory) -> int:
 
 
 def print_log(run: RunDirectory, *, lines: int | None, follow: bool) -> None:
-    """Print the trainer's log, its last lines, or on and on until the run has ended."""
+    """Print the trainer's log, its last lines, or on and on until the run has ended or nobody reads."""
     try:
         file = run.log_file.open("rb")
     except OSError:
@@ -218,9 +233,23 @@ def print_log(run: RunDirectory, *, lines: int | None, follow: bool) -> None:
             while chunk := file.read(BLOCK):
                 sys.stdout.write(decoder.decode(chunk))
             sys.stdout.flush()
-            if not follow or status is None or not status.alive:
+            if not follow or status is None or not status.alive or _reader_goes(POLL_SECONDS):
                 return
-            time.sleep(POLL_SECONDS)
+
+
+def _reader_goes(seconds: float) -> bool:
+    """Wait; whether the reader of a piped stdout has gone, which else shows only when it is written to."""
+    try:
+        descriptor = sys.stdout.fileno()
+        mode = os.fstat(descriptor).st_mode
+    except OSError:  # stdout is no file
+        mode = 0
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        time.sleep(seconds)
+        return False
+    poll = select.poll()
+    poll.register(descriptor, 0)  # errors and hang-ups are told unasked
+    return bool(poll.poll(seconds * 1000))
 
 
 def _start_of_last(file: BinaryIO, lines: int) -> int:

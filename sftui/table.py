@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from sftui.runs.listing import Listed
+from sftui.runs.status import Status
 from sftui.words import count, duration, number, size
 
 
@@ -25,6 +26,7 @@ def runs_as_json(listed: Sequence[Listed]) -> str:
                 "tokens": one.status.tokens,
                 "seconds": round(one.status.seconds(now), 1),
                 "pid": one.status.pid if one.status.alive else None,
+                "detail": one.status.detail,
                 "path": str(one.run.path),
                 "error": one.status.error.cause if one.status.error else None,
             }
@@ -35,7 +37,7 @@ def runs_as_json(listed: Sequence[Listed]) -> str:
 
 
 def runs_as_text(listed: Sequence[Listed]) -> str:
-    """A line a run; a failed one says why on a line of its own."""
+    """A line a run; a failed or lost one says on a line of its own what is known of that."""
     now = time.time()
     header = ("run", "state", "step", "loss", "eval", "tokens", "took", "size")
     rows = [
@@ -59,7 +61,9 @@ def runs_as_text(listed: Sequence[Listed]) -> str:
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
-        error = listed[index - 1].status.error if index else None
-        if error:
-            lines.append(f"  {error.cause}; {error.advice}")
+        status = listed[index - 1].status if index else Status()
+        if status.error:
+            lines.append(f"  {status.error.cause}; {status.error.advice}")
+        elif status.state == "lost" and status.detail:
+            lines.append(f"  {status.detail}")
     return "\n".join(lines)

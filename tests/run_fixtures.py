@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sftui.recipe import Recipe
+from sftui.recipe_file import dump_recipe
 from sftui.runs import lock
 from sftui.runs.directory import RunDirectory, create_run
 from sftui.runs.status import Status, read_status, write_status
@@ -97,6 +98,16 @@ def new_run(folder: Path, status: Status | None = None, name: str | None = None)
         run = RunDirectory(run.path.rename(folder / name))
     if status is not None:
         write_status(run, status)
+    return run
+
+
+def launched_run(folder: Path, status: bytes | None) -> RunDirectory:
+    """A run whose trainer is gone and whose status.json holds these bytes; None: there is none."""
+    run = create_run(folder, recipe(folder))
+    run.recipe_file.write_text(dump_recipe(recipe(folder)))
+    run.lock_file.touch()
+    if status is not None:
+        run.status_file.write_bytes(status)
     return run
 
 

@@ -10,6 +10,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -29,6 +30,7 @@ from sftui.recipe_file import load_recipe, parse_recipe
 from sftui.runs import launch, lock
 from sftui.runs.directory import RunDirectory
 from sftui.runs.events import EventWriter
+from sftui.runs.history import Watch
 from sftui.runs.status import Failure, Status, write_status
 from sftui.words import count, duration, number, rate, size
 from tests.run_fixtures import (
@@ -67,7 +69,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(progress, "POLL_SECONDS", 0.02)
     monkeypatch.delenv(PLAN, raising=False)
     yield folder
-    for path in folder.glob("runs*/*"):
+    for path in folder.glob("**/runs*/*"):
         end(RunDirectory(path))
     launch.reap()
 
@@ -149,6 +151,11 @@ def test_the_version_is_said(sftui: Any) -> None:
             "unrecognized arguments: --nonsense training.seed=1",
         ),
         (["my.yaml", "--nonsense"], "unrecognized arguments: --nonsense"),
+        (["runs", "--output", "there"], "unrecognized arguments: --output there"),
+        (["demo", "--head"], "unrecognized arguments: --head"),
+        (["train", "my.yaml", "--det"], "unrecognized arguments: --det"),
+        (["stop", "--kil"], "unrecognized arguments: --kil"),
+        (["--ref", "2", "runs"], "unrecognized arguments: --ref"),
         (["--refresh", "soon"], "argument --refresh: found soon: expected 0.1 to 3600"),
         (["--refresh", "nan"], "argument --refresh: found nan: expected 0.1 to 3600"),
         (["--refresh", "0"], "argument --refresh: found 0: expected 0.1 to 3600"),
@@ -230,6 +237,25 @@ def test_a_module_run_without_a_terminal_says_so() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == "sftui: the workbench needs a terminal; see sftui --help for commands that do not\n"
+
+
+@pytest.mark.parametrize(("term", "said"), [("dumb", "TERM=dumb"), (None, "TERM is not set")])
+def test_a_terminal_that_cannot_be_drawn_on_gets_no_workbench_but_lines(
+    sftui: Any, monkeypatch: pytest.MonkeyPatch, term: str | None, said: str
+) -> None:
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.delenv("TERM", raising=False)
+    if term is not None:
+        monkeypatch.setenv("TERM", term)
+    for arguments in ([], ["my.yaml"]):
+        code, out, err = sftui(*arguments)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"sftui: the terminal is dumb ({said}): expected ")
+    code, out, _ = sftui("demo")
+    assert code == 0
+    assert "step 3/3  loss 0.3333" in out
+    assert "\x1b" not in out
 
 
 def test_an_interrupt_is_no_traceback(sftui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,6 +398,29 @@ def test_train_detached_prints_the_id_and_nothing_else_and_returns(sftui: Any, p
     assert load_recipe(run.recipe_file).training.seed == 9
 
 
+def test_a_run_beside_a_recipe_elsewhere_is_named_by_what_finds_it_from_here(
+    sftui: Any, planned: Any, here: Path
+) -> None:
+    Path("cfg").mkdir()
+    Path("my.yaml").rename("cfg/my.yaml")
+    Path("train.jsonl").rename("cfg/train.jsonl")
+    planned(end="die")
+    code, out, err = sftui("train", "cfg/my.yaml", "--detach")
+    (path,) = Path("cfg/runs").iterdir()
+    assert (code, out, err) == (0, f"{path.name}\n", f"watch it with: sftui attach {path}\n")
+    wait_for_state(RunDirectory(path), "lost")
+    assert sftui("log", str(path)).out.startswith("the trainer speaks")
+    code, _, err = sftui("resume", str(path))
+    assert code == 1
+    assert err.endswith(f"; go on with: sftui resume {path}\n")
+    assert f"sftui attach {here / path})" in err
+    planned()
+    code, out, err = sftui("resume", str(path), "--detach")
+    assert (code, out) == (0, f"{path.name}\n")
+    assert err.endswith(f"\nwatch it with: sftui attach {path}\n")
+    assert wait_for_state(RunDirectory(path), "finished", "lost").state == "finished"
+
+
 def test_train_detached_warns_on_stderr_where_a_logout_ends_it(
     sftui: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,6 +449,28 @@ def test_the_demo_runs_in_whatever_folder_is_given(sftui: Any, folder: str) -> N
     assert load_recipe(path / "recipe.yaml").output_dir == str(Path(folder).absolute())
 
 
+def test_plain_lines_stand_in_the_order_of_the_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    run = new_run(Path("runs"), Status(state="running", step=20, max_steps=200))
+    values = {"learning_rate": 1e-4, "grad_norm": 1.0, "tokens_per_second": 1000.0}
+    show = progress._lines()
+    with closing(EventWriter(run.events_file)) as writer:
+        for step in (0, 1, 2, 20, 21):
+            if step:
+                writer.write("step", step=step, loss=1.0, **values)
+            if step in (0, 20):
+                writer.write("eval", step=step, loss=0.5)
+            if step in (2, 21):
+                watch = Watch(run)
+                watch.catch_up()
+                show(watch, True)
+    assert [line.split(":")[0].split("  ")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "evaluation at step 0",
+        "step 2/200",
+        "evaluation at step 20",
+        "step 21/200",
+    ]
+
+
 def test_an_interrupt_stops_a_followed_run_cleanly() -> None:
     with process("train", "my.yaml", env={**os.environ, **plan(steps=1000, seconds=0.01)}) as follower:
         wait_until(lambda: Path("runs").is_dir() and any(Path("runs").iterdir()))
@@ -425,8 +496,8 @@ def test_a_second_interrupt_kills_it() -> None:
         follower.send_signal(signal.SIGINT)
         _, err = follower.communicate(timeout=20)
     assert follower.returncode == 1
-    assert "\nkilled\n" in err
-    assert "lost: the trainer ended without a word" in err
+    assert err.endswith(f"\nkilled; go on with: sftui resume {run.id}\n")
+    assert "lost" not in err
     assert not lock.is_held(run.lock_file)
 
 
@@ -503,6 +574,25 @@ def test_a_reader_that_goes_away_is_no_error(size: int) -> None:
     reading, writing = os.pipe()
     with process("log", stdout=writing) as child:
         os.close(writing)
+        os.close(reading)
+        _, err = child.communicate(timeout=20)
+    assert (child.returncode, err) == (0, "")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_following_a_log_ends_when_its_reader_goes_away_though_nothing_is_printed(kind: str) -> None:
+    run = new_run(Path("runs"))
+    alive(run)
+    run.log_file.write_text("one\ntwo\n")
+    if kind == "pipe":
+        reading, writing = os.pipe()
+    else:
+        reading, writing = (end.detach() for end in socket.socketpair())
+    with held(run), process("log", "-f", stdout=writing) as child:
+        os.close(writing)
+        assert os.read(reading, 100) == b"one\ntwo\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(0.3)
         os.close(reading)
         _, err = child.communicate(timeout=20)
     assert (child.returncode, err) == (0, "")

@@ -58,7 +58,7 @@ def told(*events: dict[str, Any]) -> History:
 
 
 def points(series: Series) -> list[tuple[int, float]]:
-    return [(point.step, point.value) for point in map(series._point, range(len(series)))]
+    return list(zip(series._steps, series._values, strict=True))
 
 
 def state(history: History) -> tuple[Any, ...]:
@@ -81,7 +81,7 @@ def state(history: History) -> tuple[Any, ...]:
 
 def test_each_event_finds_its_place() -> None:
     start = {"type": "start", "time": 1.0, "device": "CPU"}
-    memory = {"type": "memory", "time": 2.0, "rss_bytes": 5}
+    memory = {"type": "memory", "time": 2.0, "rss_bytes": 5, "gpus": []}
     history = told(
         start,
         evaluation(0, 3.0),
@@ -303,3 +303,17 @@ def test_the_tail_is_the_last_whole_lines(tmp_path: Path) -> None:
     assert tail(path, 1000, limit=21) == ["line 998", "line 999"]
     path.write_bytes("é".encode()[1:] + b" torn\nlast without end")
     assert tail(path, 2) == ["\ufffd torn", "last without end"]
+
+
+@pytest.mark.parametrize("value", [None, "zz", [], {}, float("nan")], ids=repr)
+def test_a_value_that_is_no_number_counts_as_missing_wherever_it_stands(value: object) -> None:
+    history = History()
+    history.feed([step(1), {**step(2), "tokens": value, "tokens_per_second": value}])
+    assert history.step is not None and history.step["step"] == 2
+    assert history.step["tokens"] is None and history.step["tokens_per_second"] is None
+    gpu = {"index": value, "total_bytes": value, "name": "H200"}
+    history.feed([{"type": "memory", "time": 1.0, "cpu_percent": value, "gpus": [gpu, "gpu", None]}])
+    assert history.memory is not None and history.memory["cpu_percent"] is None
+    assert history.memory["gpus"] == [{"index": None, "total_bytes": None, "name": "H200"}]
+    history.feed([{"type": "memory", "time": 1.0, "gpus": value}])
+    assert history.memory["gpus"] == []

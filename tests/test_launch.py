@@ -30,6 +30,7 @@ from tests.run_fixtures import (
     end,
     fake_interpreter,
     held,
+    launched_run,
     new_run,
     plan,
     python,
@@ -259,6 +260,26 @@ def test_what_is_alive_finished_or_no_run_is_not_resumed(folder: Path) -> None:
         launch.resume(run)
     with pytest.raises(InputError, match="is not a run"):
         launch.resume(RunDirectory(folder / "nowhere"))
+
+
+def test_a_run_that_is_alive_on_another_machine_is_neither_resumed_nor_killed(folder: Path) -> None:
+    run = new_run(folder)
+    status = alive(run, host="node7", pid=4711, heartbeat=time.time())
+    with pytest.raises(InputError, match="is running on node7: nothing to resume"):
+        launch.resume(run)
+    assert launch.kill(run) is False
+    assert read_status(run) == status
+    launch.stop(run)
+    assert run.pending() == {"stop"}
+
+
+@pytest.mark.parametrize("data", [b"\0" * 1024, None])
+def test_a_run_with_a_damaged_status_is_resumed_unless_it_is_alive(folder: Path, data: bytes | None) -> None:
+    run = launched_run(folder, data)
+    with held(run), pytest.raises(InputError, match="is running: nothing to resume"):
+        launch.resume(run)
+    assert launch.resume(run).state == "lost"
+    assert wait_for_state(run, "finished").step == 3
 
 
 def test_a_resume_waits_for_a_trainer_that_is_on_its_way_out(folder: Path, planned: Any) -> None:

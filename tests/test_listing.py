@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +14,10 @@ import pytest
 from sftui.errors import InputError
 from sftui.runs import lock
 from sftui.runs.directory import RunDirectory
-from sftui.runs.listing import Listed, delete_run, find_run, list_runs
+from sftui.runs.listing import Listed, delete_run, find_run, list_runs, name_for_commands
 from sftui.runs.status import Failure, Status, read_status
 from sftui.table import runs_as_json, runs_as_text
-from tests.run_fixtures import alive, held, new_run
+from tests.run_fixtures import alive, held, launched_run, new_run
 
 FINISHED = Status(
     state="finished", step=120, max_steps=120, loss=0.25, eval_loss=0.5, tokens=12_345, started=1.0
@@ -61,6 +63,22 @@ def test_what_is_no_run_is_not_listed(folder: Path) -> None:
     damaged = new_run(folder, FINISHED, "2027-damaged")
     damaged.status_file.write_bytes(b"\0" * 1024)
     assert len(list_runs(folder)) == 3
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 1024, b'{"state": "runn', None])
+def test_a_run_with_a_damaged_status_is_listed_found_and_deleted(folder: Path, data: bytes | None) -> None:
+    run = launched_run(folder, data)
+    (listed,) = (one for one in list_runs(folder) if one.run == run)
+    assert (listed.status.state, listed.status.alive) == ("lost", False)
+    _, line, reason = runs_as_text([listed]).splitlines()
+    assert line.split()[:2] == [run.id, "lost"]
+    assert reason in ("  status.json is damaged", "  status.json is missing")
+    assert json.loads(runs_as_json([listed]))[0]["detail"] == reason.strip()
+    assert find_run(run.id, folder) == find_run(str(run.path), Path("/nowhere")) == run
+    with held(run), pytest.raises(InputError, match="is running: stop it first"):
+        delete_run(run)
+    delete_run(run)
+    assert not run.path.exists()
 
 
 def test_a_folder_that_is_not_there_or_no_folder_has_no_runs(tmp_path: Path) -> None:
@@ -147,6 +165,64 @@ def test_without_runs_the_folder_is_named(tmp_path: Path) -> None:
     assert "there are no runs here" in refused("some", tmp_path)
 
 
+# Naming
+
+
+@pytest.mark.parametrize(
+    ("current", "name"),
+    [
+        (".", "2026-02-01_090000-big-facts"),
+        ("..", "here/runs/2026-02-01_090000-big-facts"),
+        ("runs", "2026-02-01_090000-big-facts"),
+        ("runs/2026-02-01_090000-big-facts", None),
+        ("elsewhere", None),
+    ],
+)
+def test_a_run_is_named_so_that_commands_typed_here_find_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, current: str, name: str | None
+) -> None:
+    folder = tmp_path / "here" / "runs"
+    run = new_run(folder, FINISHED, "2026-02-01_090000-big-facts")
+    (tmp_path / "here" / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "here" / current)
+    shown = name_for_commands(run)
+    assert shown == (name or str(run.path))
+    assert find_run(shown, Path("runs")).path.samefile(run.path)
+
+
+@pytest.mark.parametrize("folder", ["-x", "a b", "~", "it's $HOME", "größe", "cfg/../odd"])
+def test_the_name_of_a_run_can_be_pasted_into_a_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cfg").mkdir()
+    run = new_run(Path(folder), FINISHED)
+    (word,) = shlex.split(name_for_commands(run))
+    assert not word.startswith("-")
+    assert find_run(word, Path("runs")).path.samefile(run.path)
+
+
+def test_a_run_behind_a_linked_folder_is_named_by_its_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(tmp_path / "big disk", FINISHED)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    Path("runs").symlink_to(tmp_path / "big disk")
+    for path in (run.path, Path("runs").absolute() / run.id):
+        assert name_for_commands(RunDirectory(path)) == run.id
+
+
+def test_a_run_has_a_name_where_the_current_directory_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(tmp_path, FINISHED)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert name_for_commands(run) == str(run.path)
+
+
 # Deleting
 
 
@@ -166,6 +242,14 @@ def test_a_live_run_is_not_deleted(folder: Path) -> None:
     with held(run), pytest.raises(InputError, match="is running: stop it first"):
         delete_run(run)
     assert read_status(run) is not None
+
+
+def test_a_run_that_is_alive_on_another_machine_is_not_deleted(folder: Path) -> None:
+    run = RunDirectory(folder / "2026-02-01_090000-big-facts")
+    alive(run, host="node7", heartbeat=time.time())
+    with pytest.raises(InputError, match="is running on node7: stop it first"):
+        delete_run(run)
+    assert run.path.exists()
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage"])

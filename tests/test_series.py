@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftui.runs.series import Column, Point, Series, column_of, first_step
+from sftui.runs.series import KEPT_AVERAGES, Column, Point, Series, column_of, first_step
 
 values = st.one_of(
     st.floats(-1e6, 1e6), st.sampled_from([math.nan, math.inf, -math.inf]), st.floats(allow_nan=False)
@@ -82,36 +82,46 @@ def test_extremes_and_sample_see_the_same_points(
     assert set(sample) <= set(finite)
 
 
-@given(points, smoothings, smoothings)
-def test_smoothing_is_the_debiased_average_and_can_be_changed(
-    pairs: list[tuple[int, float]], before: float, after: float
+@given(points, smoothings, st.lists(smoothings, max_size=6))
+def test_every_view_has_the_debiased_average_it_asks_for_and_the_series_keeps_its_own(
+    pairs: list[tuple[int, float]], own: float, asked: list[float]
 ) -> None:
-    series = filled(pairs, before)
-    series.smoothing = after
-    assert series.smoothing == after
-    if pairs:
-        last = series.last
-        assert last is not None and same(last.smooth, debiased_average(pairs, after)[-1])
+    series, length = Series(own), 0
+    for smoothing in asked or [own]:
+        for step, value in pairs[length : length + 1 + len(pairs) // 3]:
+            series.append(step, value)
+        length = len(series)
+        if length:
+            point, last = series.nearest(10_000, smoothing), series.last
+            assert point is not None and same(point.smooth, debiased_average(pairs[:length], smoothing)[-1])
+            assert last is not None and same(last.smooth, debiased_average(pairs[:length], own)[-1])
+    assert series.smoothing == own
 
 
-@given(points, points, smoothings, st.integers(-1, 900))
+@given(points, points, smoothings, smoothings, st.integers(-1, 900))
 def test_a_truncated_series_is_one_that_never_saw_the_rest(
-    pairs: list[tuple[int, float]], more: list[tuple[int, float]], smoothing: float, step: int
+    pairs: list[tuple[int, float]], more: list[tuple[int, float]], own: float, smoothing: float, step: int
 ) -> None:
-    series = filled(pairs, smoothing)
+    series = filled(pairs, own)
+    series.nearest(step)
+    series.columns(0, 2000, 97, smoothing)
     series.truncate_from(step)
     kept = [pair for pair in pairs if pair[0] < step]
     resumed = [(max(step, 0) + later, value) for later, value in more]
     for pair in resumed:
         series.append(*pair)
-    expected = filled(kept + resumed, smoothing)
+    expected = filled(kept + resumed, own)
     assert len(series) == len(expected)
-    for mine, other in zip(series.columns(0, 2000, 97), expected.columns(0, 2000, 97), strict=True):
-        if mine is None or other is None:
-            assert mine is other
-        else:
-            assert mine.gap == other.gap
-            assert all(same(a, b) for a, b in zip(mine[:3], other[:3], strict=True))
+    for asked in (None, smoothing):
+        mine_and_others = zip(
+            series.columns(0, 2000, 97, asked), expected.columns(0, 2000, 97, asked), strict=True
+        )
+        for mine, other in mine_and_others:
+            if mine is None or other is None:
+                assert mine is other
+            else:
+                assert mine.gap == other.gap
+                assert all(same(a, b) for a, b in zip(mine[:3], other[:3], strict=True))
 
 
 @given(st.integers(-50, 50), st.integers(0, 300), st.integers(1, 80))
@@ -184,10 +194,18 @@ def test_version_tells_when_something_changed() -> None:
     series = filled([(1, 1.0), (2, 2.0)])
     seen = series.version
     series.truncate_from(3)
-    series.smoothing = series.smoothing
+    series.columns(0, 3, 10, 0.97)
     assert series.version == seen
     series.truncate_from(2)
     assert series.version > seen
+
+
+def test_only_the_averages_asked_for_last_are_kept() -> None:
+    series = filled([(1, 1.0)], smoothing=0.9)
+    for smoothing in (0.0, 0.6, 0.97, 0.99, 0.6):
+        series.nearest(1, smoothing)
+    assert len(series._averages) == KEPT_AVERAGES
+    assert {0.6, 0.9} <= set(series._averages)
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, math.nan])

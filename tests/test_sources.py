@@ -102,6 +102,14 @@ def test_a_cut_off_last_line_is_suspected(tmp_path: Path) -> None:
         rows[1]
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n  \n", ""])
+def test_the_column_where_a_line_breaks_off_is_its_end(tmp_path: Path, ending: str) -> None:
+    line = '{"question":"a","answer":  '
+    rows = open_rows(write(tmp_path, line + ending))
+    with pytest.raises(InputError, match=rf"train\.jsonl:1: not JSON, .* at column {len(line) + 1}: "):
+        rows[0]
+
+
 def test_a_file_that_shrinks_meanwhile_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
     source = write(tmp_path, '{"n": 0}\n{"n": 1}\n')
     rows = open_rows(source)

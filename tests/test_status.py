@@ -6,8 +6,10 @@ import errno
 import json
 import math
 import os
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from sftui.runs import lock
 from sftui.runs import status as status_module
 from sftui.runs.directory import RunDirectory
 from sftui.runs.status import ENDED, Failure, State, Status, read_status, write_status
-from tests.run_fixtures import held, new_run
+from tests.run_fixtures import held, launched_run, new_run
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -125,6 +127,20 @@ def test_a_missing_status_is_none(run: RunDirectory) -> None:
 def test_any_bytes_are_read_without_an_error(shared_run: RunDirectory, data: bytes) -> None:
     shared_run.status_file.write_bytes(data)
     assert read_status(shared_run) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "detail"), [(b"\0" * 1024, "status.json is damaged"), (None, "status.json is missing")]
+)
+def test_a_launched_run_without_a_readable_status_is_lost_or_running_by_its_lock(
+    tmp_path: Path, data: bytes | None, detail: str
+) -> None:
+    run = launched_run(tmp_path, data)
+    assert read_status(run) == Status(state="lost", detail=detail)
+    with held(run):
+        assert read_status(run) == Status(state="running", detail=detail)
+    run.recipe_file.unlink()
+    assert read_status(run) is None, "not every folder with a file of that name is a run"
 
 
 def test_keys_of_a_later_version_are_passed_over(run: RunDirectory) -> None:
@@ -289,6 +305,29 @@ def test_a_last_word_between_the_two_looks_is_not_missed(
 
     monkeypatch.setattr(lock, "is_held", ends_meanwhile)
     assert read_status(run) == FINISHED
+
+
+@pytest.mark.parametrize("age", [0.0, 50.0, -50.0])
+@pytest.mark.parametrize("state", ["starting", "running", "stopping"])
+def test_a_run_of_another_machine_is_alive_while_its_heart_beats_though_its_lock_is_not_seen_here(
+    run: RunDirectory, state: State, age: float
+) -> None:
+    status = replace(FINISHED, state=state, host="node7", heartbeat=time.time() - age)
+    write_status(run, status)
+    assert read_status(run) == status
+    assert (status.elsewhere, status.said) == ("node7", f"{state} on node7")
+
+
+@pytest.mark.parametrize(
+    ("host", "age"), [("node7", 70.0), ("node7", -70.0), (socket.gethostname(), 0.0), ("", 0.0)]
+)
+def test_a_run_whose_lock_is_free_is_lost_if_it_was_here_or_its_heart_has_stopped(
+    run: RunDirectory, host: str, age: float
+) -> None:
+    write_status(run, replace(FINISHED, state="running", host=host, heartbeat=time.time() - age))
+    status = read_status(run)
+    assert status is not None
+    assert status.state == "lost"
 
 
 def test_the_time_a_run_took_ends_with_it() -> None:

@@ -13,7 +13,8 @@ from .plot import Plot
 
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.97, 0.99)
 LOSS = "loss"
-OTHERS = ("learning rate", "gradient norm", "tokens/s")
+RATE = "learning rate"
+OTHERS = (RATE, "gradient norm", "tokens/s")
 
 
 def curves_of(history: History) -> dict[str, Series]:
@@ -35,6 +36,11 @@ class MainPlot(Plot):
         """The name of the curve that is drawn."""
         return (LOSS, *OTHERS)[self._graph]
 
+    @property
+    def drawn_smoothing(self) -> float:
+        """The learning rate is a schedule, not a measurement: its corners are drawn as they are."""
+        return 0.0 if self.graph == RATE else self.smoothing
+
     def show_history(self, history: History) -> None:
         """Draw the curve of another run."""
         self._history = history
@@ -48,7 +54,9 @@ class MainPlot(Plot):
         self.show_history(self._history)
 
     def next_smoothing(self) -> None:
-        """Smooth more, or after the most not at all."""
+        """Smooth more, or after the most not at all; nothing where the graph is never smoothed."""
+        if self.graph == RATE:
+            return
         self.smoothing = next((value for value in SMOOTHINGS if value > self.smoothing + 1e-9), SMOOTHINGS[0])
         self.retitle()
 
@@ -60,7 +68,9 @@ class MainPlot(Plot):
         """Say in the border what is drawn now."""
         marks = ", ◆ eval" if self.graph == LOSS else ""
         scale = ", log scale" if self.log_scale else ""
-        self.border_title = f"{self.graph}: raw dim, smoothed {self.smoothing:g} bright{marks}{scale}"
+        smoothing = self.drawn_smoothing
+        lines = f"raw dim, smoothed {smoothing:g} bright" if smoothing else "raw values"
+        self.border_title = f"{self.graph}: {lines}{marks}{scale}"
         if self.cursor_text:
             self.border_subtitle = self.cursor_text
         elif self.x_range:

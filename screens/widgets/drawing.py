@@ -20,11 +20,13 @@ SAMPLE = 1024
 class PlotOptions:
     """How to draw.
 
-    `x_range`: first and last step shown, None for everything from step 0. `axes`: ticks and labels; without,
-    only the ends of the y axis are named. `cursor`, `edge`: steps marked by vertical lines, the second being
-    where the range to be chosen begins. `empty_text`: what stands in the place of data.
+    `smoothing` of the line, None for the series' own. `x_range`: first and last step shown, None for
+    everything from step 0. `axes`: ticks and labels; without, only the ends of the y axis are named.
+    `cursor`, `edge`: steps marked by vertical lines, the second being where the range to be chosen begins.
+    `empty_text`: what stands in the place of data.
     """
 
+    smoothing: float | None = None
     x_range: tuple[int, int] | None = None
     log_scale: bool = False
     axes: bool = True
@@ -88,8 +90,8 @@ def draw(series: Series, evals: Series | None, width: int, height: int, options:
     if has_x_axis:
         _draw_x_axis(grid, drawing, area)
 
-    columns = series.columns(x0, x1, drawing.dots)
-    marks = evals.columns(x0, x1, drawing.dots) if evals is not None else []
+    columns = series.columns(x0, x1, drawing.dots, options.smoothing)
+    marks = evals.columns(x0, x1, drawing.dots, 0.0) if evals is not None else []
     bottom, dots = area - 1, area * glyphs.down
     grid.stamp(_band(columns, scale, dots), left, bottom, glyphs, "raw")
     grid.stamp(_line(columns, scale, dots), left, bottom, glyphs, "smooth")
@@ -197,12 +199,28 @@ def _fill(one: int, other: int) -> int:
 
 
 def _band(columns: Sequence[Column | None], scale: Scale | None, dots: int) -> list[int]:
+    """From the lowest to the highest value of each column; bands that do not touch are joined by a line.
+
+    So few points are a line, many a band, and there is no leap between the two. Broken at gaps.
+    """
     masks = [0] * len(columns)
+    before: tuple[int, int, int] | None = None
     for index, column in enumerate(columns):
-        if column is None or (high := _level(column.high, scale, dots)) is None:
+        if column is None:
+            continue
+        high = _level(column.high, scale, dots)
+        if high is None:
+            before = None
             continue
         # Values a logarithm cannot show lie below its axis.
-        masks[index] = _fill(_level(column.low, scale, dots) or 0, high)
+        low = _level(column.low, scale, dots) or 0
+        masks[index] |= _fill(low, high)
+        if before is not None:
+            start, lowest, highest = before
+            if index - start > 1 or low > highest or high < lowest:
+                leave = min(max(low, lowest), highest)
+                _join(masks, start, leave, index, min(max(leave, low), high))
+        before = (index, low, high)
     return masks
 
 
@@ -219,15 +237,19 @@ def _line(columns: Sequence[Column | None], scale: Scale | None, dots: int) -> l
             continue
         masks[index] |= 1 << level
         if before is not None:
-            start, from_level = before
-            below = from_level
-            for x in range(start + 1, index + 1):
-                here = from_level + round((level - from_level) * (x - start) / (index - start))
-                # Either neighbour takes half of the rise between them.
-                up = (here > below) - (here < below)
-                half = abs(here - below) // 2
-                masks[x - 1] |= _fill(below, below + up * half)
-                masks[x] |= _fill(below + up * (half + 1) if up else here, here)
-                below = here
+            _join(masks, *before, index, level)
         before = (index, level)
     return masks
+
+
+def _join(masks: list[int], start: int, from_level: int, end: int, level: int) -> None:
+    """A line from one column to a later one."""
+    below = from_level
+    for x in range(start + 1, end + 1):
+        here = from_level + round((level - from_level) * (x - start) / (end - start))
+        # Either neighbour takes half of the rise between them.
+        up = (here > below) - (here < below)
+        half = abs(here - below) // 2
+        masks[x - 1] |= _fill(below, below + up * half)
+        masks[x] |= _fill(below + up * (half + 1) if up else here, here)
+        below = here

@@ -46,7 +46,7 @@ class Plot(Widget):
     ALLOW_SELECT = False
 
     smoothing = reactive(0.9)
-    """Smoothing of the series, 0 to 0.99; set on the `Series` itself."""
+    """Smoothing in this view, 0 to 0.99; the series and other views of it have their own."""
 
     log_scale = reactive(False)
     """A logarithmic y axis."""
@@ -108,13 +108,11 @@ class Plot(Widget):
         self.set_reactive(Plot.glyphs, glyphs)
         self.set_reactive(Plot.empty_text, empty_text)
         self.set_reactive(Plot.smoothing, self.validate_smoothing(smoothing))
-        self._series.smoothing = self.smoothing
 
     def show_series(self, series: Series, evals: Series | None = None) -> None:
-        """Draw other data: `series`, and `evals` (left at smoothing 0) as markers. Shows all steps."""
+        """Draw other data: `series`, and `evals` (never smoothed) as markers. Shows all steps."""
         self._series, self._evals = series, evals
         self._drawn = None
-        series.smoothing = self.smoothing
         self.cursor = self.edge = self.x_range = None
         self.data_changed()
 
@@ -202,24 +200,28 @@ class Plot(Widget):
         self.cursor = drawing.step_at(min(max(x - drawing.left, 0), max(drawing.width - 1, 0)))
 
     def _update_cursor_text(self) -> None:
-        point = self._series.nearest(self.cursor) if self.cursor is not None else None
+        smoothing = self.drawn_smoothing
+        point = self._series.nearest(self.cursor, smoothing) if self.cursor is not None else None
         if point is None:
             self.cursor_text = ""
             return
         begin = f"from {self.edge:,}  " if self.edge is not None else ""
-        self.cursor_text = (
-            f"{begin}step {point.step:,}  raw {compact(point.value, 4)}  smooth {compact(point.smooth, 4)}"
-        )
+        smooth = f"  smooth {compact(point.smooth, 4)}" if smoothing else ""
+        self.cursor_text = f"{begin}step {point.step:,}  raw {compact(point.value, 4)}{smooth}"
 
     # -- settings
+
+    @property
+    def drawn_smoothing(self) -> float:
+        """The smoothing that is drawn; a subclass may know of data that must not be smoothed."""
+        return self.smoothing
 
     def validate_smoothing(self, smoothing: float) -> float:
         """Held between 0 and 0.99."""
         return min(max(smoothing, 0.0), MAX_SMOOTHING)
 
-    def watch_smoothing(self, smoothing: float) -> None:
-        """Recompute the smoothed line, once."""
-        self._series.smoothing = smoothing
+    def watch_smoothing(self) -> None:
+        """Say what is under the cursor now."""
         self._update_cursor_text()
 
     def validate_x_range(self, x_range: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -259,6 +261,7 @@ class Plot(Widget):
 
     def _options(self) -> PlotOptions:
         return PlotOptions(
+            smoothing=self.drawn_smoothing,
             x_range=self.x_range,
             log_scale=self.log_scale,
             axes=self.axes,

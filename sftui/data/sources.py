@@ -88,7 +88,8 @@ class JsonLines:
         start, end = self.offsets[index], self.offsets[index + 1]
         line = self.lines[index]
         data = os.pread(self.descriptor, end - start, start)
-        text = _decode(data, self.path, line)
+        # Blank lines may follow; without the line's end, an error at it has the column of the end.
+        text = _decode(data, self.path, line).partition("\n")[0].removesuffix("\r")
         try:
             row = _parse(text)
         except json.JSONDecodeError as error:

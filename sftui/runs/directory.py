@@ -58,6 +58,14 @@ class RunDirectory:
         return self.path / "lock"
 
     @property
+    def was_launched(self) -> bool:
+        """Whether a trainer has been launched in it, whatever has become of its status since."""
+        try:
+            return self.recipe_file.is_file() and self.lock_file.is_file()
+        except OSError:  # a name that no file can have
+            return False
+
+    @property
     def requests(self) -> Path:
         """Where watchers drop requests."""
         return self.path / "requests"
@@ -124,8 +132,9 @@ class RunDirectory:
 
     def delete(self) -> None:
         """Remove the run and all it holds. The caller has made sure that no trainer lives in it."""
-        # The status goes last: a deletion cut short leaves a run that is still listed and can be deleted.
-        for entry in _entries(self.path):
+        # Folders, which take long, go first and the status last: a deletion cut short leaves a run that is
+        # still listed and can be deleted.
+        for entry in sorted(_entries(self.path), key=Path.is_file):
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             elif entry != self.status_file:

@@ -13,6 +13,27 @@ from sftui.runs.events import Event, EventReader
 from sftui.runs.series import Series
 from sftui.runs.status import Status, read_status
 
+# What watchers show as numbers: where an event has something else there, it counts as missing.
+STEP_NUMBERS = ("loss", "learning_rate", "grad_norm", "tokens", "trained_tokens", "tokens_per_second")
+START_NUMBERS = ("rows", "sequences", "eval_sequences", "sample_rows", "tokens", "trained_tokens")
+MEMORY_NUMBERS = (
+    "allocated_bytes",
+    "reserved_bytes",
+    "peak_bytes",
+    "cpu_percent",
+    "rss_bytes",
+    "ram_used_bytes",
+    "ram_total_bytes",
+)
+GPU_NUMBERS = (
+    "index",
+    "total_bytes",
+    "used_bytes",
+    "utilization_percent",
+    "power_watts",
+    "temperature_celsius",
+)
+
 # Steps whose wall time the prediction of the end rests on.
 RECENT_STEPS = 64
 
@@ -66,14 +87,19 @@ class History:
             for series, value in zip(curves, values, strict=True):
                 series.append(step, value)
             self._recent.append((step, time))
-            self.step = event
+            self.step = _checked(event, STEP_NUMBERS)
         elif kind == "eval":
             step, loss = _step(event), _number(event["loss"])
             self.eval_loss.truncate_from(step)
             self.eval_loss.append(step, loss)
             self.evaluations[step] = loss
         elif kind == "memory":
-            self.memory = event
+            gpus = event.get("gpus")
+            known = [gpu for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else []
+            self.memory = {
+                **_checked(event, MEMORY_NUMBERS),
+                "gpus": [_checked(gpu, GPU_NUMBERS) for gpu in known],
+            }
         elif kind == "sample":
             texts = (str(event[name]) for name in ("where", "prompt", "expected", "answer"))
             self.answers.append(Answer(_step(event), *texts))
@@ -84,11 +110,11 @@ class History:
         elif kind == "checkpoint":
             self.checkpoints.append(_step(event))
         elif kind == "start":
-            self.start = event
+            self.start = _checked(event, START_NUMBERS)
             self._forget_from(0)
         elif kind == "resume":
             self._forget_from(_step(event) + 1)
-            self.start = self.start or event
+            self.start = self.start or _checked(event, START_NUMBERS)
 
     def _forget_from(self, step: int) -> None:
         """Drop what a resumed run does again."""
@@ -159,6 +185,10 @@ class Watch:
         events = self._reader.read()
         return News(status, events, self._reader.offset > before)
 
+    def glance(self) -> News:
+        """Read the status alone; the events wait in their file."""
+        return News(read_status(self.run), [], more=False)
+
     def take(self, news: News) -> None:
         """Let the history know."""
         self.status = news.status
@@ -193,6 +223,12 @@ def _step(event: Event) -> int:
     if type(step) is not int or not 0 <= step < 2**63:
         raise ValueError(f"{step!r} is no step")
     return step
+
+
+def _checked(event: Event, names: Iterable[str]) -> Event:
+    """The event with None for each of these values that is there and not a finite number."""
+    wrong = [name for name in names if name in event and not math.isfinite(_number(event[name]))]
+    return {**event, **dict.fromkeys(wrong)}
 
 
 def _number(value: object) -> float:

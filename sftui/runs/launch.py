@@ -66,7 +66,7 @@ def resume(run: RunDirectory) -> Status:
     if status.state == "finished":
         raise InputError("has finished: there is nothing left to train", file=run.id)
     if status.alive:
-        raise InputError(f"is {status.state}: nothing to resume", file=run.id)
+        raise InputError(f"is {status.said}: nothing to resume", file=run.id)
     launch(run)
     return status
 

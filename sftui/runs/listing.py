@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from sftui.errors import InputError
-from sftui.runs import lock
+from sftui.runs import FOLDER, lock
 from sftui.runs.directory import RunDirectory
 from sftui.runs.status import Status, read_status
 
@@ -30,7 +31,7 @@ def list_runs(folder: Path) -> list[Listed]:
         return []
     for path in entries:
         run = RunDirectory(path)
-        status = read_status(run) if run.status_file.is_file() else None
+        status = read_status(run)
         if status is not None:
             listed.append(Listed(run, status))
     return listed
@@ -41,7 +42,7 @@ def find_run(name: str | None, folder: Path) -> RunDirectory:
 
     Without a name, the newest run that is alive is meant, else the newest. Raises `InputError`.
     """
-    if name and (run := RunDirectory(Path(name).absolute())) and _is_file(run.status_file):
+    if name and read_status(run := RunDirectory(Path(name).absolute())) is not None:
         return run
     runs = list_runs(folder)
     if not runs:
@@ -61,11 +62,25 @@ def find_run(name: str | None, folder: Path) -> RunDirectory:
     raise InputError(f"there is no run {name!r}", file=folder, hint=hint)
 
 
+def name_for_commands(run: RunDirectory) -> str:
+    """What to call a run in a command typed here: its id where that finds it, else its path; quoted."""
+    try:
+        here, folder = Path.cwd(), run.path.parent.resolve()
+        if folder == Path(FOLDER).resolve():
+            return shlex.quote(run.id)
+        path = folder / run.id
+        inside = path.is_relative_to(here) and path != here
+    except OSError:  # the current directory is gone
+        return shlex.quote(str(run.path))
+    name = str(path.relative_to(here) if inside else path)
+    return shlex.quote(f"./{name}" if name.startswith("-") else name)
+
+
 def delete_run(run: RunDirectory) -> None:
     """Remove a run that has ended. Raises `InputError` if a trainer is alive in it."""
     status = read_status(run)
     if status is not None and status.alive:
-        raise InputError(f"is {status.state}: stop it first", file=run.id)
+        raise InputError(f"is {status.said}: stop it first", file=run.id)
     try:
         # The status may be damaged or just written: only with the lock in hand is there no trainer.
         descriptor = lock.acquire(run.lock_file)
@@ -77,10 +92,3 @@ def delete_run(run: RunDirectory) -> None:
             os.close(descriptor)
     except OSError as error:
         raise InputError(f"cannot be deleted: {error.strerror}", file=error.filename or run.path) from None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that no file can have
-        return False

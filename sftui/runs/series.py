@@ -18,6 +18,9 @@ FANOUT = 16
 
 MAX_SMOOTHING = 0.99
 
+KEPT_AVERAGES = 3
+"""Smoothings whose averages a series keeps: its own, and those that views have asked for last."""
+
 
 class Point(NamedTuple):
     """One recorded value: `value` is NaN at a gap; `smooth` is NaN until something finite was seen."""
@@ -54,27 +57,63 @@ def first_step(column: int, x0: int, x1: int, width: int) -> int:
     return x0 - (-(2 * column - 1) * (x1 - x0) // (2 * (width - 1)))
 
 
+class Average:
+    """The moving average after each value, taken further as values are added.
+
+    Over finite values y: m <- d m + (1 - d) y from m = 0, shown as m / (1 - d^n) after n values. The
+    division removes the pull towards the zero m starts from (Adam's bias correction, Kingma and Ba
+    2015, section 3). Points count, not steps. A gap repeats the average before it (NaN at the start).
+    """
+
+    def __init__(self, decay: float) -> None:
+        """`decay`: 0 (the values themselves) to 0.99; ValueError beyond."""
+        if not 0.0 <= decay <= MAX_SMOOTHING:
+            raise ValueError(f"smoothing must be between 0 and {MAX_SMOOTHING}, not {decay}")
+        self._decay = decay
+        self._mean = 0.0  # not yet debiased
+        self._weight = 0.0  # of the values in _mean; the rest of 1 belongs to the zero it started from
+        self._smooth = array("d")
+
+    def of(self, values: array[float]) -> array[float]:
+        """The averages after each of `values`; costs O(values that are new since the last time)."""
+        decay, mean, weight, smooth = self._decay, self._mean, self._weight, self._smooth
+        for index in range(len(smooth), len(values)):
+            value = values[index]
+            if value == value:
+                mean = decay * mean + (1.0 - decay) * value
+                weight = decay * weight + (1.0 - decay)
+            smooth.append(mean / weight if weight else math.nan)
+        self._mean, self._weight = mean, weight
+        return smooth
+
+    def cut(self, count: int, finite: int) -> None:
+        """Forget all but the first `count` values, of which `finite` are no gaps."""
+        if count < len(self._smooth):
+            del self._smooth[count:]
+            self._weight = 1.0 - self._decay**finite if finite else 0.0
+            self._mean = self._smooth[-1] * self._weight if finite else 0.0
+
+
 class Series:
     """Points (step, value) in the order of their steps; several points may share a step.
 
     A value that is not finite is recorded as a gap: it enters neither extremes nor smoothing. Memory:
-    24 bytes a point and about 1 more for the pyramid.
+    16 bytes a point, 8 for each smoothing that is asked for (`KEPT_AVERAGES` at most) and about 1 more
+    for the pyramid.
 
     `version` grows with every change, so that a view can tell whether it must be drawn anew.
     """
 
     def __init__(self, smoothing: float = 0.0) -> None:
+        """`smoothing`: what `last`, `nearest` and `columns` use unless they are told another, 0 to 0.99."""
         self._steps = array("q")
         self._values = array("d")
-        self._smooth = array("d")
         self._gaps = array("q")  # indices of the points that are not finite
         self._lows: list[array[float]] = []  # [k]: one entry for each full block of FANOUT**(k+1) points
         self._highs: list[array[float]] = []
-        self._decay = 0.0
-        self._mean = 0.0  # not yet debiased
-        self._weight = 0.0  # of the values in _mean; the rest of 1 belongs to the zero it started from
+        self._smoothing = smoothing
+        self._averages = {smoothing: Average(smoothing)}  # the one used last at the end
         self.version = 0
-        self.smoothing = smoothing
 
     def __len__(self) -> int:
         """How many points there are, gaps included."""
@@ -82,31 +121,13 @@ class Series:
 
     @property
     def smoothing(self) -> float:
-        """Decay of the moving average, 0 (the values themselves) to 0.99. Setting it costs O(points).
-
-        Over finite values y: m <- d m + (1 - d) y from m = 0, shown as m / (1 - d^n) after n values. The
-        division removes the pull towards the zero m starts from (Adam's bias correction, Kingma and Ba
-        2015, section 3). Points count, not steps.
-        """
-        return self._decay
-
-    @smoothing.setter
-    def smoothing(self, decay: float) -> None:
-        if not 0.0 <= decay <= MAX_SMOOTHING:
-            raise ValueError(f"smoothing must be between 0 and {MAX_SMOOTHING}, not {decay}")
-        if decay == self._decay:
-            return
-        self._decay = decay
-        self._mean = self._weight = 0.0
-        self._smooth = array("d")
-        for value in self._values:
-            self._smooth.append(self._smoothed(value))
-        self.version += 1
+        """Decay of the series' own moving average; a view asks for another without changing it."""
+        return self._smoothing
 
     @property
     def last(self) -> Point | None:
         """The point added last, None when there are none."""
-        return self._point(len(self) - 1) if self._steps else None
+        return self._point(len(self) - 1, None) if self._steps else None
 
     def append(self, step: int, value: float) -> None:
         """Add a point. ValueError if `step` lies before the last one: `truncate_from(step)` first."""
@@ -119,7 +140,6 @@ class Series:
         self._values.append(value)
         if value != value:
             self._gaps.append(len(self) - 1)
-        self._smooth.append(self._smoothed(value))
         if len(self) % FANOUT == 0:
             self._close_blocks()
         self.version += 1
@@ -129,26 +149,29 @@ class Series:
         count = bisect_left(self._steps, step)
         if count == len(self):
             return
-        for points in (self._steps, self._values, self._smooth):
-            del points[count:]
+        del self._steps[count:], self._values[count:]
         del self._gaps[bisect_left(self._gaps, count) :]
         blocks = count
         for lows, highs in zip(self._lows, self._highs, strict=True):
             blocks //= FANOUT
             del lows[blocks:], highs[blocks:]
-        finite = count - len(self._gaps)
-        self._weight = 1.0 - self._decay**finite if finite else 0.0
-        self._mean = self._smooth[-1] * self._weight if finite else 0.0
+        for average in self._averages.values():
+            average.cut(count, count - len(self._gaps))
         self.version += 1
 
-    def nearest(self, step: int) -> Point | None:
-        """The point whose step is nearest to `step` (the later of two equally near), None without points."""
+    def nearest(self, step: int, smoothing: float | None = None) -> Point | None:
+        """The point whose step is nearest to `step` (the later of two equally near), None without points.
+
+        `smoothing` is that of the view; None: the series' own.
+        """
+        if not self._steps:
+            return None
         after = bisect_left(self._steps, step)
         if after == len(self):
-            return self.last
+            return self._point(after - 1, smoothing)
         if after and step - self._steps[after - 1] < self._steps[after] - step:
             after -= 1
-        return self._point(after)
+        return self._point(after, smoothing)
 
     def sample(self, x0: int, x1: int, limit: int) -> list[float]:
         """At most `limit` finite raw values, evenly spread over the points with x0 <= step <= x1."""
@@ -162,8 +185,10 @@ class Series:
         low, high = self._extremes(start, stop, self._has_gap(start, stop))
         return (low, high) if low <= high else None
 
-    def columns(self, x0: int, x1: int, width: int) -> list[Column | None]:
+    def columns(self, x0: int, x1: int, width: int, smoothing: float | None = None) -> list[Column | None]:
         """The points with x0 <= step <= x1 in `width` columns, placed as `column_of` says.
+
+        `smoothing` is that of the view; None: the series' own. One not seen before costs O(points), once.
 
         None is a column without any point. It is no gap: a run that logs every tenth step has nine empty
         steps between points, and a drawing joins them. A gap is where something was recorded and it
@@ -172,7 +197,7 @@ class Series:
         columns: list[Column | None] = [None] * width
         if width <= 0 or x1 < x0:
             return columns
-        steps, smooth = self._steps, self._smooth
+        steps, smooth = self._steps, self._average(smoothing)
         start, end = bisect_left(steps, x0), bisect_left(steps, x1 + 1)
         column = -1
         while start < end:
@@ -188,15 +213,17 @@ class Series:
             start = stop
         return columns
 
-    def _point(self, index: int) -> Point:
-        return Point(self._steps[index], self._values[index], self._smooth[index])
+    def _point(self, index: int, smoothing: float | None) -> Point:
+        return Point(self._steps[index], self._values[index], self._average(smoothing)[index])
 
-    def _smoothed(self, value: float) -> float:
-        """Take `value` into the moving average. A gap repeats the average before it (NaN at the start)."""
-        if value == value:
-            self._mean = self._decay * self._mean + (1.0 - self._decay) * value
-            self._weight = self._decay * self._weight + (1.0 - self._decay)
-        return self._mean / self._weight if self._weight else math.nan
+    def _average(self, smoothing: float | None) -> array[float]:
+        """The average after each point; of those that views ask for, the least recently used goes."""
+        decay = self._smoothing if smoothing is None else smoothing
+        average = self._averages.pop(decay, None) or Average(decay)
+        self._averages[decay] = average
+        if len(self._averages) > KEPT_AVERAGES:
+            del self._averages[next(one for one in self._averages if one != self._smoothing)]
+        return average.of(self._values)
 
     def _has_gap(self, start: int, stop: int) -> bool:
         first = bisect_left(self._gaps, start)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +19,10 @@ State = Literal["starting", "running", "stopping", "finished", "stopped", "faile
 STATES: tuple[State, ...] = get_args(State)
 ENDED: frozenset[State] = frozenset(("finished", "stopped", "failed"))
 
+# How old the last heartbeat may be of a run that is alive on another machine. Ours is every second; the
+# rest is for file systems that hand a new status on late, and for clocks that differ.
+HEARTBEAT_SECONDS = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -25,6 +31,11 @@ class Failure:
     kind: str
     cause: str
     advice: str
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the same recipe may get further when the run is resumed."""
+        return self.kind not in ("nan", "memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,16 @@ class Status:
     def alive(self) -> bool:
         """Whether the run has neither ended nor been lost."""
         return self.state not in ENDED and self.state != "lost"
+
+    @property
+    def elsewhere(self) -> str:
+        """The name of the machine of the trainer, if it is not this one."""
+        return self.host if self.host != socket.gethostname() else ""
+
+    @property
+    def said(self) -> str:
+        """The state with the other machine, if it is there: `running on node7`."""
+        return f"{self.state} on {self.elsewhere}" if self.elsewhere else self.state
 
     def seconds(self, now: float) -> float:
         """How long the process has run (the last one, where the run was resumed), in seconds."""
@@ -95,17 +116,33 @@ def write_status(run: RunDirectory, status: Status) -> None:
 
 
 def read_status(run: RunDirectory) -> Status | None:
-    """The status with *lost* derived from the lock; None if there is no readable status."""
+    """The status with *lost* derived from the lock; None if this is no run.
+
+    A run whose status cannot be read is running or lost, with a detail that says so.
+    """
     # A second look: on a full disk the file is overwritten in place, and the first may have met that.
     stored = _parse(run.status_file) or _parse(run.status_file)
     if stored is None:
-        return None
+        return _without_status(run)
     if stored.alive and not lock.is_held(run.lock_file):
         # The trainer may have written its last word between the two looks.
         stored = _parse(run.status_file) or stored
-        if stored.alive:
+        if stored.alive and not _heard_of(stored):
             return replace(stored, state="lost")
     return stored
+
+
+def _heard_of(status: Status) -> bool:
+    """Whether the trainer lives on another machine, where locks may not be seen from here."""
+    return bool(status.elsewhere) and abs(time.time() - status.heartbeat) < HEARTBEAT_SECONDS
+
+
+def _without_status(run: RunDirectory) -> Status | None:
+    if not run.was_launched:
+        return None
+    file = run.status_file
+    detail = f"{file.name} is {'damaged' if file.exists() else 'missing'}"
+    return Status(state="running" if lock.is_held(run.lock_file) else "lost", detail=detail)
 
 
 def _parse(path: Path) -> Status | None:

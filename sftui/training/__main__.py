@@ -11,6 +11,7 @@ import traceback
 import warnings
 from pathlib import Path
 
+from sftui.errors import InputError
 from sftui.recipe import Recipe
 from sftui.recipe_file import load_recipe
 from sftui.runs import lock
@@ -34,27 +35,33 @@ def main() -> int:
     if not _hold_lock(run):
         log.error("another trainer is alive in %s", run.path)
         return 1
+    try:
+        recipe: Recipe | InputError = load_recipe(run.recipe_file)
+    except InputError as error:
+        recipe = error
+    # Before the journal: its telemetry asks which GPUs can be seen.
+    if isinstance(recipe, Recipe) and recipe.training.num_processes == 1:
+        processes.one_gpu_only()
     with Journal(run) as journal:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: journal.ask_to_stop())
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        return _lead(run, journal)
+        return _lead(run, recipe, journal)
 
 
-def _lead(run: RunDirectory, journal: Journal) -> int:
+def _lead(run: RunDirectory, read: Recipe | InputError, journal: Journal) -> int:
     """The first process: it writes everything, and ends the run however it ends."""
     started = time.monotonic()
-    recipe: Recipe | None = None
+    recipe = read if isinstance(read, Recipe) else None
     try:
-        recipe = load_recipe(run.recipe_file)
-        if recipe.training.num_processes > 1:
-            processes.spawn(run, recipe.training.num_processes, lambda failure: _give_up(journal, failure))
-        else:
-            processes.one_gpu_only()
+        if isinstance(read, InputError):
+            raise read
+        if read.training.num_processes > 1:
+            processes.spawn(run, read.training.num_processes, lambda failure: _give_up(journal, failure))
         journal.phase("importing torch")
         from sftui.training.session import train
 
-        stopped = train(run, recipe, journal)
+        stopped = train(run, read, journal)
     except BaseException as error:
         failure = explain(error, recipe, _phase(journal))
         log.error("failed: %s; %s", failure.cause, failure.advice)
@@ -92,7 +99,8 @@ def _give_up(journal: Journal, failure: Failure) -> None:
 
 def _phase(journal: Journal) -> str:
     status = journal.status
-    return status.detail or (f"at step {status.step + 1}" if status.max_steps else "starting")
+    step = min(status.step + 1, status.max_steps)
+    return status.detail or (f"at step {step:,}" if step else "starting")
 
 
 def _hold_lock(run: RunDirectory) -> bool:

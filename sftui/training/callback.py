@@ -103,6 +103,12 @@ class StepCallback(transformers.TrainerCallback):
             self.trainer.halt()
             return
         has_eval = self.trainer.eval_dataset is not None
+        if asked & EVALUATE and not has_eval and self.journal:
+            self.journal.warn(
+                "asked to evaluate, but no rows are held out: see data.eval and data.eval_fraction"
+            )
+        if asked & SAMPLE and not self.sampling and self.journal:
+            self.journal.warn("asked for answers, but training.sample_rows is 0 or no rows are held out")
         if has_eval and (asked & EVALUATE or (last and self.trainer.recipe.training.eval_strategy != "no")):
             control.should_evaluate = True
         if asked & SAVE:

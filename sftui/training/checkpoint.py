@@ -70,12 +70,12 @@ def checkpoint_bytes(model: Any, optimizer: Any) -> int:
     for state in optimizer.state.values() if optimizer is not None else ():
         values = state.values() if isinstance(state, dict) else ()
         total += sum(v.numel() * v.element_size() for v in values if isinstance(v, torch.Tensor))
-    return int(total) + (1 << 20)
+    return int(total) + (1 << 16)
 
 
 def require_space(folder: Path, needed: int) -> None:
     """Raise `OSError` (ENOSPC) where fewer than `needed` bytes are free, before anything is written."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        text = f"{needed / 2**20:,.0f} MiB needed, {free / 2**20:,.0f} MiB free"
+        text = f"{needed / 2**20:,.1f} MiB needed, {free / 2**20:,.1f} MiB free"
         raise OSError(errno.ENOSPC, f"No space left on device: {text}", str(folder))

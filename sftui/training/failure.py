@@ -39,19 +39,21 @@ class NonFiniteError(ArithmeticError):
 
 
 def explain(error: BaseException, recipe: Recipe | None, phase: str) -> Failure:
-    """Classify an exception. `phase` says what was being done, e.g. "step 12"."""
+    """Classify an exception. `phase` says what was being done ("at step 12"); a note on the error wins."""
     chain = list(_chain(error))
+    phase = next((note for one in chain for note in getattr(one, "__notes__", ())), phase)
     texts = [f"{type(one).__name__}: {one}" for one in chain]
     for one in chain:
         if isinstance(one, InputError):
-            return Failure("input", one.render(), "mend it and start again")
+            return Failure("input", one.render(), "mend it, then resume the run or start it again")
         if isinstance(one, NonFiniteError):
             return Failure("nan", str(one), _after_nan(recipe))
     for one, text in zip(chain, texts, strict=True):
         if (isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT)) or DISK_FULL.search(text):
+            saved = "".join(f"; {note}" for note in getattr(error, "__notes__", ())[1:])
             return Failure(
                 "disk",
-                f"the disk is full ({phase})",
+                f"the disk is full ({phase}){saved}",
                 "free some space and resume: earlier checkpoints are intact; "
                 "training.save_total_limit says how many are kept",
             )
@@ -114,7 +116,7 @@ def _after_out_of_memory(recipe: Recipe | None) -> str:
     if t.optim in ("adamw_torch", "adamw_torch_fused"):
         remedies.append("training.optim=paged_adamw_8bit")
     remedies.append(f"data.max_length={max(128, recipe.data.max_length // 2)}")
-    return "try " + ", or ".join(remedies[:3])
+    return "start anew with " + ", or ".join(remedies[:3])
 
 
 def _after_no_model(text: str) -> str:
@@ -126,14 +128,14 @@ def _after_no_model(text: str) -> str:
 
 
 def _after_nan(recipe: Recipe | None) -> str:
-    remedies = ["look at these rows"]
+    remedies = ["look at these rows; or start anew with"]
     if recipe is not None:
-        remedies.append(f"a lower training.learning_rate (now {recipe.training.learning_rate:g})")
+        remedies.append(f"a lower training.learning_rate than {recipe.training.learning_rate:g}")
         if recipe.training.max_grad_norm == 0:
             remedies.append("training.max_grad_norm=1.0")
         if recipe.model.dtype == "float16":
             remedies.append("model.dtype=bfloat16")
-    return ", ".join(remedies) + "; then resume from the last checkpoint"
+    return " ".join(remedies[:2]) + "".join(f", {remedy}" for remedy in remedies[2:])
 
 
 def short(error: BaseException) -> str:

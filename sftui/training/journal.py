@@ -49,6 +49,7 @@ class Journal:
         self._closing = threading.Event()
         self._stop_asked = threading.Event()
         self.device_memory: Callable[[], dict[str, int]] = dict
+        self._telemetry_failed = False
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Journal:
@@ -125,8 +126,17 @@ class Journal:
                 now = time.monotonic()
                 if now >= next_sample:
                     next_sample = now + TELEMETRY_SECONDS
-                    self.event("memory", **self.device_memory(), **sampler.sample().as_event())
+                    self._sample(sampler)
                 self._write_status()
+
+    def _sample(self, sampler: Sampler) -> None:
+        try:
+            self.event("memory", **self.device_memory(), **sampler.sample().as_event())
+        except Exception:
+            # Telemetry is not worth the heartbeat: without it a live run looks dead.
+            if not self._telemetry_failed:
+                log.exception("no telemetry")
+            self._telemetry_failed = True
 
     def _write_status(self) -> None:
         with self._status_lock:

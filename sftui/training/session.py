@@ -75,7 +75,7 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
     callback = StepCallback(trainer, journal, sampling)
     trainer.add_callback(callback)
     if journal:
-        _report_start(journal, recipe, data, model, where, checkpoint_folder)
+        _report_start(journal, recipe, data, model, where, sampling, checkpoint_folder)
     if checkpoint_folder is not None:
         callback.restore(*_counted(run, int(checkpoint_folder.name.rpartition("-")[2])))
     elif sampling:
@@ -85,7 +85,12 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
     if journal:
         journal.phase("saving the result")
     if recipe.adapter is not None or not trainer.stopped:
-        trainer.save_result(run.adapter if recipe.adapter else run.model, _tokenizer_files(recipe))
+        target = run.adapter if recipe.adapter else run.model
+        trainer.save_result(target, _tokenizer_files(recipe))
+        if trainer.failed_save is not None:
+            trainer.failed_save.add_note(f"{target.name} is saved: {target}")
+    if trainer.failed_save is not None:
+        raise trainer.failed_save
     if sampling and not trainer.stopped:
         sampling.answer(trainer.state.global_step)
     if journal:
@@ -189,7 +194,8 @@ def _report_start(
     data: EncodedData,
     model: Any,
     where: torch.device,
-    checkpoint_folder: Any,
+    sampling: Sampling | None,
+    checkpoint_folder: Path | None,
 ) -> None:
     """Say what is about to be trained: in the log and as a `start` or `resume` event."""
     total, trainable = count_parameters(model)
@@ -200,6 +206,7 @@ def _report_start(
         "rows": data.train_counts.rows,
         "sequences": len(data.train),
         "eval_sequences": len(data.eval),
+        "sample_rows": len(sampling.questions) if sampling else 0,
         "tokens": data.train_counts.tokens,
         "trained_tokens": data.train_counts.trained_tokens,
         "fingerprint": data.fingerprint,

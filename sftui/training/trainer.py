@@ -66,6 +66,7 @@ class SftTrainer(transformers.Trainer):
         self._grad_norm: torch.Tensor | float | None = None
         self._skipped_steps = 0
         self.stopped = False
+        self.failed_save: Exception | None = None
 
     def halt(self) -> None:
         """End training after this step, with a checkpoint."""
@@ -209,7 +210,7 @@ class SftTrainer(transformers.Trainer):
         """Write `checkpoint-N` beside, then move it into place. A failed periodic save is a warning.
 
         Training goes on: it is worth more than one checkpoint, earlier ones are intact, and the
-        next save may find room. The save that ends a run raises instead.
+        next save may find room. The error of the save that ends a run is kept in `failed_save`.
         """
         step = self.state.global_step
         target = self.run.checkpoint(step)
@@ -234,12 +235,13 @@ class SftTrainer(transformers.Trainer):
                     self.journal.event("checkpoint", step=step, bytes=size, seconds=seconds, path=str(target))
         except Exception as error:
             checkpoint.clear_staging(self.run)
-            if (
-                self.control.should_training_stop
-                or self.journal is None
-                or self.accelerator.num_processes > 1
-            ):
+            error.add_note(f"saving checkpoint {step:,}")
+            if self.journal is None or self.accelerator.num_processes > 1:
                 raise
+            if self.control.should_training_stop or step >= self.state.max_steps:
+                # The result is smaller and worth more: it is saved first, then this is raised.
+                self.failed_save = error
+                return
             self.journal.warn(f"checkpoint {step} was not saved; the one before is kept: {short(error)}")
         finally:
             if self.journal:

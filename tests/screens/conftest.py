@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,7 @@ class Runs:
         steps: int = 120,
         error: Failure | None = None,
         gpu: bool = False,
+        held_out: int = 2,
     ) -> RunDirectory:
         run = RunDirectory(self.folder / name)
         run.path.mkdir(parents=True)
@@ -52,6 +54,7 @@ class Runs:
         run.recipe_file.write_text(dump_recipe(parse_recipe(RECIPE)))
         run.log_file.write_text("".join(f"05:00:{n % 60:02d} line {n}\n" for n in range(40)))
         writer = EventWriter(run.events_file)
+        writer.write("start", eval_sequences=held_out, sample_rows=held_out)
         for step in range(1, steps + 1):
             self.step(writer, step)
         if steps:
@@ -83,7 +86,7 @@ class Runs:
                 eval_loss=0.655,
                 tokens=steps * 1000,
                 pid=1,
-                host="here",
+                host=socket.gethostname(),
                 started=now - 60,
                 heartbeat=now,
                 ended=None if state in ("running", "starting", "stopping", "lost") else now,
@@ -99,6 +102,7 @@ class Runs:
     def step(self, writer: EventWriter, step: int, loss: float | None = None) -> None:
         writer.write(
             "step",
+            time=time.time() - 60 + step / 4,
             step=step,
             epoch=step / 200,
             loss=0.6 + math.exp(-step / 30) if loss is None else loss,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from sftui.screens.widgets.axis import (
     tick_step,
     value_scale,
 )
+from sftui.screens.widgets.braille import GlyphName
 from sftui.screens.widgets.drawing import Drawing, PlotOptions, draw
 from sftui.screens.widgets.plot import Plot
 
@@ -164,10 +166,36 @@ def test_many_points_are_a_band_behind_the_line() -> None:
     assert {x for x, _ in line} >= set(range(drawing.width - 3))
 
 
-def test_few_points_are_joined_by_the_line_only() -> None:
+def test_few_points_are_joined_by_the_line() -> None:
     drawing = draw(filled([1.0, 2.0, 1.0], every=100), None, 60, 12, PlotOptions())
     assert {x for x, _ in cells(drawing, "smooth")} == set(range(drawing.width))
-    assert len({x for x, _ in cells(drawing, "raw")}) <= 3
+
+
+def noisy(count: int) -> list[float]:
+    random = Random(3)
+    return [1.0 + random.gauss(0, 0.3) for _ in range(count)]
+
+
+@pytest.mark.parametrize("count", [3, 20, 60, 100, 108, 115, 200, 5000])
+@pytest.mark.parametrize("glyphs", ["braille", "block"])
+def test_raw_values_are_one_connected_shape_however_many_there_are(count: int, glyphs: GlyphName) -> None:
+    drawing = draw(
+        filled(noisy(count), smoothing=0.99), None, 60, 22, PlotOptions(x_range=(0, count - 1), glyphs=glyphs)
+    )
+    drawn = cells(drawing, "raw") | cells(drawing, "smooth")
+    for x in range(drawing.width - 1):
+        here, after = ({y for column, y in drawn if column == place} for place in (x, x + 1))
+        assert here and after
+        assert min(here) - max(after) <= 1 and min(after) - max(here) <= 1
+
+
+def test_raw_values_are_not_joined_across_a_gap() -> None:
+    values = [1.0] * 10 + [math.nan] * 10 + [2.0] * 10
+    drawing = draw(filled(values, smoothing=0.9), None, 60, 12, PlotOptions(x_range=(0, 29)))
+    drawn = {x for x, _ in cells(drawing, "raw") | cells(drawing, "smooth")}
+    broken = {x for x, _ in cells(drawing, "gap")}
+    assert drawn & {0, drawing.width - 1} == {0, drawing.width - 1}
+    assert not drawn & set(range(min(broken) + 1, max(broken)))
 
 
 def test_the_line_breaks_where_values_are_not_finite_and_a_mark_says_so() -> None:
@@ -349,13 +377,24 @@ async def test_it_draws_only_what_changed(monkeypatch: pytest.MonkeyPatch) -> No
         assert len(drawn) >= 4
 
 
-async def test_smoothing_is_set_on_the_series_and_held_in_range() -> None:
-    series = falling()
+async def test_smoothing_is_the_views_own_and_held_in_range() -> None:
+    series = filled([1.0, 3.0] * 200, smoothing=0.9)
     app = Bench(Plot(series, smoothing=0.5))
-    async with app.run_test():
-        assert series.smoothing == 0.5
+    async with app.run_test(size=(80, 24)) as pilot:
+        lines = screen_text(app)
         app.plot.smoothing = 2.0
-        assert (app.plot.smoothing, series.smoothing) == (0.99, 0.99)
+        await pilot.pause()
+        assert app.plot.smoothing == 0.99 and series.smoothing == 0.9
+        assert screen_text(app) != lines
+
+
+async def test_the_cursor_says_the_smoothed_value_of_its_own_view() -> None:
+    app = Bench(Plot(filled([1.0, 3.0], smoothing=0.9), smoothing=0.5))
+    async with app.run_test(size=(80, 24)):
+        app.plot.begin_zoom()
+        assert app.plot.cursor_text == "step 1  raw 3  smooth 2.333"
+        app.plot.smoothing = 0.0
+        assert app.plot.cursor_text == "step 1  raw 3"
 
 
 async def test_a_range_is_chosen_by_two_edges_and_left_step_by_step() -> None:
@@ -444,4 +483,4 @@ async def test_other_data_starts_from_the_whole_of_it() -> None:
         other = filled([1.0] * 30)
         app.plot.show_series(other)
         await pilot.pause()
-        assert app.plot.x_range is None and other.smoothing == app.plot.smoothing
+        assert app.plot.x_range is None and other.smoothing == 0.0

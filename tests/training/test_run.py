@@ -15,10 +15,10 @@ import pytest
 from sftui.progress import wait_for_end
 from sftui.recipe import Recipe
 from sftui.runs import launch
-from sftui.runs.directory import RunDirectory
+from sftui.runs.directory import RunDirectory, create_run
 from sftui.runs.status import Status, read_status
 
-from .conftest import MakeRecipe, events_of, losses_of, train_here
+from .conftest import MakeRecipe, events_of, losses_of, train_here, weights_of
 
 pytestmark = pytest.mark.slow
 LONG = ("training.max_steps=5000", "training.save_strategy=steps", "training.save_steps=1000")
@@ -244,6 +244,34 @@ def test_a_periodic_save_that_fails_is_a_warning_and_training_goes_on(
     assert calls[1] > 50_000  # a checkpoint's size is known before it is written
 
 
+def test_where_the_last_checkpoint_does_not_fit_the_result_is_saved_all_the_same(
+    make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sftui.training import checkpoint
+    from sftui.training.failure import explain
+
+    original, calls = checkpoint.require_space, []
+
+    def full_at_the_end(folder: Path, needed: int) -> None:
+        calls.append(needed)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        original(folder, needed)
+
+    monkeypatch.setattr(checkpoint, "require_space", full_at_the_end)
+    recipe = make_recipe("training.save_strategy=steps", "training.save_steps=2")
+    run = create_run(Path(recipe.output_dir), recipe)
+    with pytest.raises(OSError, match="No space left") as error:
+        train_here(recipe, run)
+    failure = explain(error.value, recipe, "at step 7")
+    assert failure.kind == "disk" and failure.resumable
+    assert "saving checkpoint 6" in failure.cause and str(run.adapter) in failure.cause
+    assert run.checkpoint_steps() == [2, 4]
+    whole = train_here(recipe)
+    expected, found = weights_of(whole.adapter), weights_of(run.adapter)
+    assert all(bool((expected[name] == found[name]).all()) for name in expected)
+
+
 def test_a_save_cut_short_leaves_no_checkpoint_that_looks_whole(
     make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,8 +286,6 @@ def test_a_save_cut_short_leaves_no_checkpoint_that_looks_whole(
     recipe = make_recipe("training.save_strategy=steps", "training.save_steps=2")
     whole = train_here(recipe)
     monkeypatch.setattr(checkpoint, "publish", lambda written, target: cut(written, target))
-    from sftui.runs.directory import create_run
-
     run = create_run(Path(recipe.output_dir), recipe)
     with pytest.raises(Killed):
         train_here(recipe, run)
