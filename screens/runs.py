@@ -29,6 +29,8 @@ from .widgets.text import printable
 WIDTHS = {"run": 20, "state": 10, "step": 9, "loss": 8, "eval": 8, "tokens": 9, "took": 11, "size": 10}
 # What gives way, in this order, where the terminal is narrow and the names are cut already.
 OPTIONAL = ("tokens", "eval", "loss", "size")
+# A name is cut to this, at worst, once nothing else can give way.
+LEAST_NAME = 10
 # Cells beside the table: padding and scroll bar.
 BESIDE = 3
 
@@ -51,7 +53,7 @@ def layout(width: int, longest_name: int, longest_step: int) -> Layout:
         if _spare(width, widths, gap) >= 0:
             break
         del widths[name]
-    widths["run"] = min(longest_name, least + max(0, _spare(width, widths, gap)))
+    widths["run"] = min(longest_name, max(LEAST_NAME, least + _spare(width, widths, gap)))
     return Layout(widths, gap)
 
 

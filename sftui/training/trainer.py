@@ -120,7 +120,7 @@ class SftTrainer(transformers.Trainer):
         *losses, loss, grad_norm = values
         if not math.isfinite(loss):
             bad = [batch for batch, value in zip(rows, losses, strict=True) if not math.isfinite(value)]
-            raise NonFiniteError("loss", loss, step, self.places(bad or rows))
+            raise NonFiniteError("loss", loss, step, self.places(bad))
         if not math.isfinite(grad_norm):
             self._skipped_steps += 1
             if self.accelerator.scaler is None or self._skipped_steps > MOST_SKIPPED_STEPS:
@@ -130,9 +130,15 @@ class SftTrainer(transformers.Trainer):
         return loss, grad_norm, rows
 
     def places(self, batches: Iterable[tuple[int, ...]]) -> list[str]:
-        """Where the rows of these micro-batches stand: `train.jsonl:1205`."""
+        """Where the rows of these micro-batches, on all processes, stand: `train.jsonl:1205`."""
         sequences = self.train_dataset.sequences
-        return [sequences[index].where for batch in batches for index in batch]
+        found = [sequences[index].where for batch in batches for index in batch]
+        if self.accelerator.num_processes == 1:
+            return found
+        # Loss and gradient norm are the same on all processes: each of them is here for the same reason.
+        of_all: list[list[str]] = [[] for _ in range(self.accelerator.num_processes)]
+        torch.distributed.all_gather_object(of_all, found)
+        return [place for places in of_all for place in places]
 
     # -- evaluation ------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sftui.errors import InputError
 from sftui.runs import launch
 from sftui.runs.directory import RunDirectory
-from sftui.screens.runs import BESIDE, WIDTHS, cut, layout
+from sftui.screens.runs import BESIDE, LEAST_NAME, WIDTHS, cut, layout
 
 from .conftest import Runs
 from .test_workbench import until, workbench
@@ -43,14 +43,14 @@ async def test_the_columns_that_matter_stand_at_every_width(
         assert (NAME in row) == (width == 120)
 
 
-@given(st.integers(60, 300), st.integers(1, 200), st.integers(1, 15))
+@given(st.integers(60, 300), st.integers(1, 200), st.integers(1, 21))
 def test_the_columns_fit_and_no_figure_is_cut(width: int, longest_name: int, longest_step: int) -> None:
     widths, gap = layout(width, longest_name, longest_step)
     assert sum(widths.values()) + gap * (len(widths) - 1) <= width - BESIDE
     assert {"run", "state", "step", "took"} <= set(widths)
     assert widths["step"] >= longest_step
     assert all(widths[name] >= WIDTHS[name] for name in widths if name != "run")
-    assert min(longest_name, WIDTHS["run"]) <= widths["run"] <= longest_name
+    assert min(longest_name, LEAST_NAME) <= widths["run"] <= longest_name
 
 
 @given(st.text("ab-_0", max_size=60), st.integers(5, 60))
@@ -153,7 +153,7 @@ async def test_resuming_waits_in_a_thread_and_leads_to_the_run(
         await until(pilot, "■ stopped")
         await pilot.press("r")
         assert pilot.app.current_mode == "runs"
-        await until(pilot, "120/200  epoch")
+        await until(pilot, "stopped and saved")
         assert pilot.app.current_mode == "train"
 
 

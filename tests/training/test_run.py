@@ -150,6 +150,22 @@ def test_a_loss_that_is_not_a_number_stops_before_the_optimizer_step_and_names_t
     assert len(losses_of(run)) < 5000
 
 
+def test_rows_of_all_processes_are_named_where_the_loss_is_not_a_number(make_recipe: MakeRecipe) -> None:
+    run = start(
+        make_recipe(
+            "training.num_processes=2",
+            "training.learning_rate=1e18",
+            "training.warmup_steps=0",
+            "training.max_grad_norm=0",
+            *LONG,
+        )
+    )
+    assert wait_for_end(run) == 1
+    error = status_of(run).error
+    assert error is not None and error.kind == "nan", run.log_file.read_text()
+    assert error.cause.count("rows.jsonl:") > 4  # more than the four of one process
+
+
 def test_bad_data_fails_the_run_as_input_with_the_line(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     file = tmp_path / "bad.jsonl"
     file.write_text('{"question": "a", "answer": "b"}\n{"question": "a", "answer": \n')
