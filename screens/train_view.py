@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from textual.content import Content
@@ -58,7 +59,11 @@ def notice(status: Status, run: RunDirectory) -> Content | None:
     """What a person must know about how the run ended and what they can do; None while it is alive."""
     if status.state == "failed" and status.error:
         cause, advice = printable(status.error.cause), printable(status.error.advice)
-        then = "r resumes" if status.error.resumable else f"Anew: sftui train {run.recipe_file} key=value"
+        then = (
+            "r resumes"
+            if status.error.resumable
+            else f"Anew: sftui train {_from_here(run.recipe_file)} key=value"
+        )
         return Content.assemble((f"failed: {cause}\n", "bold $text-error"), f"{advice}. {then}")
     if status.state == "lost":
         steps = run.checkpoint_steps()
@@ -70,8 +75,16 @@ def notice(status: Status, run: RunDirectory) -> Content | None:
     if status.state == "stopped":
         return Content(f"stopped and saved after step {status.step:,}. r resumes")
     if status.state == "finished" and run.result is not None:
-        return Content.assemble(("finished. ", "bold $text-success"), f"{run.result.name}: {run.result}")
+        return Content.assemble(
+            ("finished. ", "bold $text-success"), f"{run.result.name}: {_from_here(run.result)}"
+        )
     return None
+
+
+def _from_here(path: Path) -> str:
+    """A path as short as it can be typed where the workbench was started."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def now_panel(status: Status, history: History) -> Content:
