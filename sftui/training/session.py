@@ -21,6 +21,7 @@ from sftui.runs.events import read_events
 from sftui.training import checkpoint
 from sftui.training.arguments import training_arguments
 from sftui.training.callback import StepCallback
+from sftui.training.card import model_card
 from sftui.training.journal import Journal
 from sftui.training.model import check_device, compute_dtype, count_parameters, device, load_model
 from sftui.training.samples import Question, Sampling
@@ -86,7 +87,8 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
         journal.phase("saving the result")
     if recipe.adapter is not None or not trainer.stopped:
         target = run.adapter if recipe.adapter else run.model
-        trainer.save_result(target, _tokenizer_files(recipe))
+        card = model_card(recipe, trainer.state.global_step, journal.status.eval_loss if journal else None)
+        trainer.save_result(target, _tokenizer_files(recipe), card)
         if trainer.failed_save is not None:
             trainer.failed_save.add_note(f"{target.name} is saved: {target}")
     if trainer.failed_save is not None:

@@ -268,8 +268,8 @@ class SftTrainer(transformers.Trainer):
             self.journal.update(step=state.global_step, max_steps=state.max_steps)
         return True
 
-    def save_result(self, target: Path, tokenizer_files: Iterable[Path]) -> None:
-        """Write the trained adapter (or model) and its tokenizer to `target`, or leave it as it was."""
+    def save_result(self, target: Path, tokenizer_files: Iterable[Path], card: str) -> None:
+        """Write the trained adapter (or model), tokenizer and README to `target`, or leave it as it was."""
         written = checkpoint.staging(self.run) / target.name
         if self.args.should_save:
             written.mkdir(parents=True, exist_ok=True)
@@ -279,4 +279,5 @@ class SftTrainer(transformers.Trainer):
             (written / "training_args.bin").unlink(missing_ok=True)
             for file in tokenizer_files:
                 shutil.copyfile(file, written / file.name)
+            (written / "README.md").write_text(card, encoding="utf-8")
             checkpoint.publish(written, target)

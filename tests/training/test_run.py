@@ -64,6 +64,8 @@ def test_a_run_finishes_with_a_log_that_warns_of_nothing(make_recipe: MakeRecipe
     assert run.checkpoint_steps() == [3, 6]
     assert (run.adapter / "adapter_config.json").is_file()
     assert (run.adapter / "tokenizer.json").is_file()
+    card = (run.adapter / "README.md").read_text()
+    assert "More Information" not in card and "rows.jsonl for 6 steps" in card and str(run.path) not in card
     assert [event["step"] for event in events_of(run, "sample")] == [0, 6]
     assert events_of(run, "warning") == []
     assert events_of(run, "end")[0]["state"] == "finished"
