@@ -80,6 +80,11 @@ class ModelSection(Section):
     attn_implementation: Attention = Field("auto", description="attention kernel; auto: transformers chooses")
     trust_remote_code: bool = Field(False, description="run Python code shipped with the model")
 
+    @property
+    def short_name(self) -> str:
+        """The name without owner or path; a folder only called `model` is known by the one it lies in."""
+        return self.name_or_path.rstrip("/").removesuffix("/model").rsplit("/", 1)[-1]
+
 
 class AdapterSection(Section):
     """The LoRA adapter. `adapter: null` trains all weights instead."""
@@ -214,11 +219,9 @@ class Recipe(Section):
         batch = f"{t.per_device_train_batch_size}×{t.gradient_accumulation_steps}"
         if t.num_processes > 1:
             batch += f"×{t.num_processes}"
-        # A folder that is only called `model` is known by the one it lies in.
-        name = m.name_or_path.rstrip("/").removesuffix("/model").rsplit("/", 1)[-1]
         data = ", ".join(source.path.rsplit("/", 1)[-1] for source in self.data.train)
         parts = (
-            name,
+            m.short_name,
             method,
             data,
             f"batch {batch}",

@@ -163,8 +163,7 @@ def create_run(output_dir: Path, recipe: Recipe, now: float | None = None) -> Ru
 
 def short_name(recipe: Recipe) -> str:
     """Model and first dataset, for people: `smollm2-135m-gsm8k`."""
-    path = Path(recipe.model.name_or_path)
-    model = path.parent.name if path.name == "model" else path.name
+    model = recipe.model.short_name
     data = Path(recipe.data.train[0].path).name.split(".", 1)[0]
     model = re.sub(r"[-_.](instruct|chat|base|it|hf)\b", "", model, flags=re.IGNORECASE)
     # What every file is called says nothing about this one.

@@ -12,7 +12,7 @@ def model_card(recipe: Recipe, step: int, eval_loss: float | None) -> str:
     """Markdown in the Hub's form; a local base model is named without its path."""
     base = recipe.model.name_or_path
     local = Path(base).is_absolute()
-    name = Path(base).name if local else base
+    name = recipe.model.short_name if local else base
     front = ["---", f"library_name: {'peft' if recipe.adapter else 'transformers'}"]
     front += [] if local else [f"base_model: {base}"]
     front += ["tags: [sft, lora]" if recipe.adapter else "tags: [sft]", "---"]
