@@ -23,7 +23,6 @@ class Frame(Screen[None]):
     """A screen of the workbench. Subclasses set `MODE` and give their content in `compose_body`."""
 
     MODE: ClassVar[str] = ""
-    TITLE_TEXT: ClassVar[str] = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (24, "-low"), (34, "-high")]
     app: Workbench

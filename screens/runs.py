@@ -14,6 +14,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import DataTable, Input
 
+from sftui.printable import printable, printable_lines
 from sftui.runs import launch
 from sftui.runs.directory import RunDirectory
 from sftui.runs.listing import Listed, delete_run, list_runs
@@ -23,7 +24,6 @@ from sftui.words import count, duration, number, size
 from .frame import Frame
 from .widgets.panel import Panel
 from .widgets.state import state_text
-from .widgets.text import printable
 
 # Cells that the values need; the run's name takes what is left, the step what the longest run needs.
 WIDTHS = {"run": 20, "state": 10, "step": 9, "loss": 8, "eval": 8, "tokens": 9, "took": 11, "size": 10}
@@ -245,7 +245,7 @@ class RunsScreen(Frame):
             return
         status = current.status
         if status.error:
-            cause, advice = printable(status.error.cause), printable(status.error.advice)
+            cause, advice = printable_lines(status.error.cause), printable(status.error.advice)
             detail.show(Content.assemble((f"failed: {cause}\n", "bold $text-error"), advice))
         elif status.state == "lost":
             detail.show(

@@ -12,6 +12,7 @@ from textual.content import Content
 
 from sftui.errors import InputError
 from sftui.machine import survives_logout
+from sftui.printable import printable_lines
 from sftui.runs import launch
 from sftui.runs.directory import RunDirectory
 from sftui.runs.history import History, News, Watch, tail
@@ -24,7 +25,6 @@ from .widgets.curves import MainPlot, SmallPlots
 from .widgets.panel import Panel
 from .widgets.plot import Plot
 from .widgets.run_text import RunText
-from .widgets.text import printable
 
 LOG_LINES = 200
 
@@ -44,7 +44,8 @@ class TrainScreen(Frame):
         self._starting = False
         self._log: list[str] = []
         self._log_size = -1
-        self._summary = ""
+        self._summary: str | None = None
+        self._notice: Content | None = None
 
     def compose_body(self) -> ComposeResult:
         """Subject, progress, plots and numbers, the end of the log."""
@@ -78,7 +79,7 @@ class TrainScreen(Frame):
     def show_run(self, run: RunDirectory | None) -> None:
         """Show another run, or the open recipe where `run` is None."""
         self._watch = Watch(run) if run is not None else None
-        self._log, self._log_size, self._summary = [], -1, ""
+        self._log, self._log_size, self._summary, self._notice = [], -1, None, None
         self._frozen = self._starting = False
         self.set_class(run is None, "-no-run")
         history = self._watch.history if self._watch else History()
@@ -96,7 +97,6 @@ class TrainScreen(Frame):
     async def _follow(self, watch: Watch | None) -> None:
         """Read what is new in a thread, take it in here; a long run comes in pieces."""
         assert watch is not None
-        self._summary = await asyncio.to_thread(_summary, watch.run)
         while True:
             alive = self._alive
             news, log = await asyncio.to_thread(self._look, watch)
@@ -108,6 +108,9 @@ class TrainScreen(Frame):
             if alive != self._alive:
                 launch.reap()
                 self.refresh_bindings()
+            if self._summary is None:
+                # After the first look: it needs the recipe's model, which takes longer to import.
+                self._summary = await asyncio.to_thread(_summary, watch.run)
             if not news.more:
                 await asyncio.sleep(self.app.refresh_seconds)
 
@@ -116,6 +119,7 @@ class TrainScreen(Frame):
         if self._frozen:
             return watch.glance(), None
         news = watch.look()
+        self._notice = view.notice(news.status, watch.run) if news.status is not None else None
         try:
             size = watch.run.log_file.stat().st_size
         except OSError:
@@ -143,11 +147,10 @@ class TrainScreen(Frame):
         width = self.size.width - 2
         self._panel("subject").show(view.subject(status, history, now, width, frozen=self._frozen))
         self._panel("progress").show(view.progress_line(status, width))
-        self._panel("recipe").show(Content(f"{watch.run.id}  {self._summary}"))
-        notice = view.notice(status, watch.run)
-        self._panel("notice").display = notice is not None
-        if notice is not None:
-            self._panel("notice").show(notice)
+        self._panel("recipe").show(Content(f"{watch.run.id}  {self._summary or ''}"))
+        self._panel("notice").display = self._notice is not None
+        if self._notice is not None:
+            self._panel("notice").show(self._notice)
         self._panel("numbers").show(view.numbers(status, history, width))
         self._panel("now").show(view.now_panel(status, history))
         machine = self._panel("machine")
@@ -336,8 +339,3 @@ def _summary(run: RunDirectory) -> str:
         return load_recipe(run.recipe_file).summary()
     except InputError:
         return ""
-
-
-def printable_lines(text: str) -> str:
-    """Several lines of others' text, each made safe to show."""
-    return "\n".join(printable(line) for line in text.splitlines())

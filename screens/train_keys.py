@@ -8,7 +8,7 @@ BINDINGS: list[BindingType] = [
     Binding(
         "enter",
         "enter",
-        "start",
+        "start or mark",
         key_display="Enter",
         tooltip="start the open recipe; or mark a zoom edge",
         id="train.enter",

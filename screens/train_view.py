@@ -9,6 +9,7 @@ from typing import Any
 
 from textual.content import Content
 
+from sftui.printable import printable, printable_lines
 from sftui.runs.directory import RunDirectory
 from sftui.runs.history import Answer, History
 from sftui.runs.status import Status
@@ -16,7 +17,6 @@ from sftui.words import count, duration, number, rate, size
 
 from .widgets.bars import meter, progress
 from .widgets.state import state_text
-from .widgets.text import printable
 
 DELTA_STEPS = 100
 LABEL = 11
@@ -58,7 +58,7 @@ def progress_line(status: Status, width: int) -> Content:
 def notice(status: Status, run: RunDirectory) -> Content | None:
     """What a person must know about how the run ended and what they can do; None while it is alive."""
     if status.state == "failed" and status.error:
-        cause, advice = printable(status.error.cause), printable(status.error.advice)
+        cause, advice = printable_lines(status.error.cause), printable(status.error.advice)
         then = (
             "r resumes"
             if status.error.resumable

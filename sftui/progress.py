@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from sftui.errors import InputError
+from sftui.printable import printable, printable_lines
 from sftui.runs import launch, lock
 from sftui.runs.directory import RunDirectory
 from sftui.runs.history import Answer, History, Watch
@@ -80,7 +81,7 @@ def _report(run: RunDirectory, status: Status, history: History, killed: bool) -
         print(_pair(first, latest))
     if status.state == "failed":
         cause = f"{status.error.cause}\n  {status.error.advice}" if status.error else "it does not say why"
-        print(f"failed: {cause}", file=sys.stderr)
+        print(f"failed: {printable_lines(cause)}", file=sys.stderr)
         if status.error and status.error.kind != "input":
             resume = f"sftui resume {name_for_commands(run)}"
             anew = f"sftui train {shlex.quote(str(run.recipe_file))} key=value"
@@ -106,16 +107,11 @@ def _report(run: RunDirectory, status: Status, history: History, killed: bool) -
 def _pair(first: Answer, latest: Answer) -> str:
     return "\n".join(
         (
-            f"question  {_one_line(first.prompt)}",
-            f"  before  {_one_line(first.text)}",
-            f"  after   {_one_line(latest.text)}",
+            f"question  {printable(first.prompt)}",
+            f"  before  {printable(first.text)}",
+            f"  after   {printable(latest.text)}",
         )
     )
-
-
-def _one_line(text: str) -> str:
-    shown = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(shown.split())
 
 
 Show = Callable[[Watch, bool], None]
@@ -132,7 +128,7 @@ def _lines() -> Show:
         if status is None:
             return
         for warning in history.warnings[warnings:]:
-            print(f"warning: {warning}", flush=True)
+            print(f"warning: {printable(warning)}", flush=True)
         warnings = len(history.warnings)
         now = time.monotonic()
         phase = status.detail.split(" ", 1)[0]
@@ -192,7 +188,7 @@ def _bar() -> Show:
         status, history = watch.status, watch.history
         if status is not None:
             for warning in history.warnings[told["warnings"] :]:
-                progress.print(f"[yellow]warning:[/] {escape(warning)}")
+                progress.print(f"[yellow]warning:[/] {escape(printable(warning))}")
             told["warnings"] = len(history.warnings)
             for step, loss in history.evaluations.items():
                 if evaluations.get(step) != loss:

@@ -656,7 +656,7 @@ def test_what_was_answered_before_and_after_is_shown_at_the_end(capsys: pytest.C
         for step, answer in ((0, "a\n\x1b[31mb"), (9, "c")):
             writer.write("sample", step=step, where="x:1", prompt="why?", expected="e", answer=answer)
     assert progress.follow(run) == 0
-    assert "question  why?\n  before  a [31mb\n  after   c\n" in capsys.readouterr().out
+    assert "question  why?\n  before  a⏎␛[31mb\n  after   c\n" in capsys.readouterr().out
 
 
 # doctor

@@ -62,7 +62,7 @@ class StepCallback(transformers.TrainerCallback):
             self._check_gradients()
         sequences = self.trainer.train_dataset.sequences
         tokens = sum(len(sequences[i].input_ids) for batch in rows for i in batch)
-        trained = sum(sum(sequences[i].trained[1:]) for batch in rows for i in batch)
+        trained = sum(sequences[i].trained.count(1) for batch in rows for i in batch)
         if self.trainer.accelerator.num_processes > 1:
             counts = torch.tensor([tokens, trained], device=args.device)
             tokens, trained = self.trainer.accelerator.reduce(counts, reduction="sum").tolist()

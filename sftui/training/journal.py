@@ -28,7 +28,8 @@ class Journal:
     """Writes a run's events and status. Only the main process of a run has one.
 
     The heartbeat thread writes the status every second and a `memory` event every two: a long step,
-    evaluation or download does not look like death, and the training loop never waits for a disk.
+    evaluation or download does not look like death. A step waits for one line of events, and for neither
+    the status file nor telemetry.
     """
 
     def __init__(self, run: RunDirectory) -> None:
@@ -36,6 +37,7 @@ class Journal:
         self._events = EventWriter(run.events_file)
         self._events_lock = threading.Lock()
         self._status_lock = threading.Lock()
+        self._write_lock = threading.Lock()
         last = read_status(run) or Status()
         self._status = replace(
             last,
@@ -139,7 +141,8 @@ class Journal:
             self._telemetry_failed = True
 
     def _write_status(self) -> None:
-        with self._status_lock:
+        # Not under the lock that a step takes to change the status: this may wait for a slow disk.
+        with self._write_lock:
             status = self._status
             if self.stop_asked and status.state in ("starting", "running"):
                 status = replace(status, state="stopping")

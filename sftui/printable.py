@@ -18,6 +18,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() and char not in _HIDDEN else _symbol(char) for char in text)
 
 
+def printable_lines(text: str) -> str:
+    """Several lines, each made safe to show."""
+    return "\n".join(map(printable, text.splitlines()))
+
+
 def _symbol(char: str) -> str:
     if char == "\n":
         return "⏎"
