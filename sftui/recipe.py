@@ -22,9 +22,14 @@ from pydantic import (
 Quantization = Literal["none", "nf4", "fp4", "int8"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 Attention = Literal["auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention"]
-RowFormat = Literal["auto", "messages", "prompt_completion", "question_answer"]
+RowFormat = Literal[
+    "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "text"
+]
 TrainOn = Literal["assistant", "last_assistant", "completion", "everything"]
 Overlength = Literal["drop", "truncate", "error"]
+TruncationSide = Literal["right", "left"]
+SequencePer = Literal["conversation", "turn"]
+BadRows = Literal["error", "drop"]
 Packing = Literal["none"]
 Interval = Literal["no", "steps", "epoch"]
 Optimizer = Literal[
@@ -106,14 +111,24 @@ class AdapterSection(Section):
 
 
 class Source(Section):
-    """One dataset file."""
+    """Where rows come from: a file, several, or a dataset of the Hub."""
 
-    path: str = Field(min_length=1, description="a .jsonl or .json file")
+    path: str = Field(
+        min_length=1, description="a file, a pattern (data/*.jsonl), a folder, or a Hub dataset (owner/name)"
+    )
+    name: str | None = Field(None, description="configuration of a Hub dataset; null: its only one")
+    split: str | None = Field(
+        None, description="split of a Hub or saved dataset; null: train, or its only one"
+    )
+    revision: str | None = Field(None, description="branch, tag or commit of a Hub dataset")
     format: RowFormat = Field("auto", description="how a row is read; auto: recognised from its columns")
     columns: dict[str, str] = Field(
         default_factory=dict, description="our column name -> the file's, e.g. {prompt: question}"
     )
     limit: int | None = Field(None, ge=1, description="use only the first rows")
+    weight: float = Field(
+        1.0, gt=0, le=1000, description="how often its rows count: 0.5 a random half of them, 2 each twice"
+    )
 
 
 def source_list(value: Any) -> Any:
@@ -137,8 +152,20 @@ class DataSection(Section):
         0.0, ge=0, lt=1, description="share of the training rows held out for evaluation"
     )
     train_on: TrainOn = Field("assistant", description="which turns are trained")
+    sequence_per: SequencePer = Field(
+        "conversation", description="one sequence a conversation, or one a trained turn, as the model sees it"
+    )
+    chat_template: str | None = Field(
+        None,
+        description="null: the model's own; else one of its names, chatml, llama2, gemma, mistral, plain, "
+        "or a .jinja file",
+    )
     max_length: int = Field(2048, ge=2, description="longest sequence, in tokens")
-    overlength: Overlength = Field("drop", description="what happens to a longer row")
+    overlength: Overlength = Field("drop", description="what happens to a longer sequence")
+    truncation_side: TruncationSide = Field(
+        "right", description="which end of a truncated sequence is cut; left keeps the last answer"
+    )
+    bad_rows: BadRows = Field("error", description="unreadable rows: refuse to start, or leave them out")
     packing: Packing = Field("none", description="how sequences are put together")
 
     @model_validator(mode="after")

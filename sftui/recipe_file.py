@@ -15,6 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
+from sftui.data.sources.paths import is_hub_id
 from sftui.errors import InputError, shorten
 from sftui.recipe import Recipe, source_list
 from sftui.recipe_errors import Key, explain
@@ -185,11 +186,16 @@ def _resolve(tree: dict[str, Any], base: Path) -> None:
     model, data = tree.get("model"), tree.get("data")
     if isinstance(model, dict) and isinstance(model.get("name_or_path"), str):
         model["name_or_path"] = _absolute_model(model["name_or_path"], base)
+    if not isinstance(data, dict):
+        return
+    template = data.get("chat_template")
+    if isinstance(template, str) and ("/" in template or template.endswith(".jinja")):
+        data["chat_template"] = _absolute(template, base)
     for part in ("train", "eval"):
-        items = data.get(part) if isinstance(data, dict) else None
+        items = data.get(part)
         for item in items if isinstance(items, list) else ():
             if isinstance(item, dict) and isinstance(item.get("path"), str):
-                item["path"] = _absolute(item["path"], base)
+                item["path"] = _absolute_data(item["path"], base)
 
 
 def _resolve_at(key: Key, value: Any, base: Path) -> Any:
@@ -213,6 +219,14 @@ def _expanded(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
+
+
+def _absolute_data(path: str, base: Path) -> str:
+    """Data is a path, unless nothing is there and it reads like a dataset of the Hub."""
+    # os.path: False, not an error, for a name that no file can have.
+    if is_hub_id(path) and not os.path.lexists(base / path):
+        return path
+    return _absolute(path, base)
 
 
 def _absolute_model(name: str, base: Path) -> str:

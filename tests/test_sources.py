@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftui.data import sources
-from sftui.data.sources import open_rows
+from sftui.data.sources import line_index, open_rows
 from sftui.errors import InputError
 from sftui.recipe import Source
 
@@ -53,7 +52,7 @@ def test_rows_that_straddle_blocks_are_whole(
     lines = [json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts]
     source = write(tmp_path_factory.mktemp("blocks"), "".join(lines))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "_BLOCK_BYTES", block)
+        patch.setattr(line_index, "_BLOCK_BYTES", block)
         rows = open_rows(source)
     assert [rows[i]["text"] for i in range(len(rows))] == texts
 
@@ -134,7 +133,11 @@ def test_an_array_is_read_and_says_where_its_rows_stand(tmp_path: Path) -> None:
         ('{"data": []}', "found an object: expected an array of objects"),
         ("[]", "has no rows"),
         ('[{"a": 1},', "a.json:1: not JSON"),
-        ('{"a": 1}\n{"a": 2}\n', "it looks like JSON Lines: name it .jsonl"),
+        ('[{"a": 1}] {"a": 2}', "a.json:1: not JSON: extra data at column 12"),
+        ('[{"a": 1} {"a": 2}]', "a.json:1: not JSON: expecting ',' delimiter at column 11"),
+        ('[{"a": 1}, ]', "not JSON: expecting value at column 12"),
+        ("[" * 100_000, "JSON nested too deeply"),
+        ('{"a": ' * 100_000, "JSON nested too deeply"),
     ],
 )
 def test_a_json_file_that_is_no_array_of_rows_says_what_it_is(
@@ -143,6 +146,36 @@ def test_a_json_file_that_is_no_array_of_rows_says_what_it_is(
     with pytest.raises(InputError) as error:
         open_rows(write(tmp_path, content, "a.json"))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"n": 0}\n{"n": 1}\n', '\n {"n": 0}\r\n\n{"n": 1}', '\ufeff{"n": 0}\n{"n":1}']
+)
+def test_json_lines_in_a_json_file_are_read_as_such(tmp_path: Path, text: str) -> None:
+    rows = open_rows(write(tmp_path, text, "a.json"))
+    assert [rows[i]["n"] for i in range(len(rows))] == [0, 1]
+
+
+def test_an_array_of_several_lines_keeps_the_text_of_its_rows(tmp_path: Path) -> None:
+    items = ['{"n": 0,\n  "t": "ü"}', '{ "n" : 1 }', '{"n": ' + "1" * 5000 + "}"]
+    rows = open_rows(write(tmp_path, "[\n" + " ,\n".join(items) + "\n]\n", "a.json"))
+    assert [rows.raw(i) for i in range(len(rows))] == items
+    assert rows[0] == {"n": 0, "t": "ü"}
+    assert rows[2] == {"n": "1" * 5000}
+    with pytest.raises(IndexError):
+        rows[3]
+
+
+def test_an_array_is_read_on_from_the_first_rows(tmp_path: Path) -> None:
+    text = json.dumps([{"n": n} for n in range(1000)])
+    rows = open_rows(write(tmp_path, text, "a.json"), wait=False)
+    assert 0 < len(rows) < 1000
+    assert not rows.complete
+    assert 0 < rows.share < 1
+    assert rows[0] == {"n": 0}
+    while not rows.complete:
+        rows.read_on(0)
+    assert (len(rows), rows.share, rows[999]) == (1000, 1.0, {"n": 999})
 
 
 @pytest.mark.parametrize("content", ["", "\n \n\n", "\ufeff"])
@@ -160,7 +193,69 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_directories_and_other_kinds_of_file_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"is a directory: expected a \.jsonl or \.json file"):
+    with pytest.raises(InputError, match=r"is a directory without data files: expected a \.jsonl, .*\.json"):
         open_rows(Source.model_validate({"path": str(tmp_path)}))
-    with pytest.raises(InputError, match=r"unknown kind of file '\.csv'"):
-        open_rows(write(tmp_path, "a,b", "a.csv"))
+    with pytest.raises(InputError, match=r"unknown kind of file '\.txt'"):
+        open_rows(write(tmp_path, "a,b", "a.txt"))
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (b'{"a":  1}', '{"a":  1}'),
+        (b'{"a": "\xff\x1b"}', '{"a": "\\xff\x1b"}'),
+        (b"nonsense", "nonsense"),
+        ("ü".encode(), "ü"),
+    ],
+)
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"", b"\n\n \n"])
+def test_the_raw_row_is_what_the_file_has(tmp_path: Path, line: bytes, text: str, ending: bytes) -> None:
+    rows = open_rows(write(tmp_path, b'{"n": 0}\n' + line + ending))
+    assert rows.raw(1) == text
+
+
+@pytest.mark.parametrize("index", [-1, 2])
+def test_a_row_that_is_not_there_is_an_index_error(tmp_path: Path, index: int) -> None:
+    rows = open_rows(write(tmp_path, "{}\n{}\n"))
+    for read in (rows.__getitem__, rows.raw):
+        with pytest.raises(IndexError):
+            read(index)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+def test_another_encoding_is_named(tmp_path: Path, encoding: str, name: str) -> None:
+    with pytest.raises(InputError, match=r"is UTF-16 or UTF-32 text: expected UTF-8\n.*iconv"):
+        open_rows(write(tmp_path, '{"text": "hello, world"}\n'.encode(encoding), name))
+
+
+def test_a_first_row_of_zeros_does_not_stop_the_others(tmp_path: Path) -> None:
+    rows = open_rows(write(tmp_path, b"\0" * 100 + b'\n{"n": 1}\n'))
+    assert rows[1] == {"n": 1}
+    with pytest.raises(InputError, match=r"train\.jsonl:1: not JSON"):
+        rows[0]
+
+
+@pytest.mark.parametrize(
+    ("start", "found"), [(b"\x1f\x8b\x08", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"PAR1", "Parquet")]
+)
+def test_data_under_the_name_of_text_is_recognised(tmp_path: Path, start: bytes, found: str) -> None:
+    with pytest.raises(InputError, match=rf"train\.jsonl: is {found}"):
+        open_rows(write(tmp_path, start + b"\0\1\2abc"))
+
+
+def test_the_identity_changes_with_the_file_and_the_limit(tmp_path: Path) -> None:
+    source = write(tmp_path, "{}\n{}\n")
+    first = open_rows(source).identity
+    assert open_rows(source).identity == first
+    assert open_rows(source.model_copy(update={"limit": 1})).identity != first
+    write(tmp_path, "{}\n{ }\n")
+    assert open_rows(source).identity != first
+
+
+def test_a_file_written_anew_while_it_is_open_is_suspected(tmp_path: Path) -> None:
+    source = write(tmp_path, '{"n": 0}\n{"n": 1}\n')
+    rows = open_rows(source)
+    Path(source.path).write_text("abcdefghijkl" * 20)
+    with pytest.raises(InputError, match="the file has changed since it was opened"):
+        rows[1]

@@ -2,42 +2,102 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import accumulate
+import hashlib
+from collections.abc import Callable, Sequence
 
-from sftui.data.formats import Conversation, read_conversation
-from sftui.data.sources import open_rows
+from sftui.data.conversation import Conversation
+from sftui.data.formats import read_conversation
+from sftui.data.sources import Row, Rows, open_rows
+from sftui.data.sources.chain import Chain
 from sftui.recipe import Source
 
 
 class Corpus:
     """Conversations of `sources` in their order, each read when it is asked for.
 
-    Raises InputError if a source cannot be opened, and on access if the row is unusable.
+    With `wait` all rows are known from the beginning. Without, `read_on` comes to know more: the rows
+    of a source count when all sources before it are complete, so that a row keeps its number. Raises
+    InputError if a source cannot be opened, and on access if the row is unusable.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], *, wait: bool = True) -> None:
         self._sources = list(sources)
-        self._rows = [open_rows(source) for source in sources]
-        self._ends = list(accumulate(map(len, self._rows)))
+        opened = [open_rows(source, wait=wait) for source in sources]
+        identities = [
+            f"{rows.identity}|{_reading(source)}" for rows, source in zip(opened, sources, strict=True)
+        ]
+        self._chain = Chain([_opened(rows) for rows in opened], [1] * len(opened), identities)
+        while not self._chain.complete and (wait or not len(self._chain)):
+            self._chain.read_on(0)
 
     def __len__(self) -> int:
-        return self._ends[-1] if self._ends else 0
+        return len(self._chain)
 
     def __getitem__(self, index: int) -> Conversation:
-        source, row = self._find(index)
-        rows = self._rows[source]
-        return read_conversation(rows[row], self._sources[source], rows.where(row))
+        return read_conversation(self.row(index), self._sources[self.source(index)], self.where(index))
+
+    def row(self, index: int) -> Row:
+        """Row `index` as its file has it, parsed. Raises InputError if it cannot be."""
+        return self._chain[index]
+
+    def raw(self, index: int) -> str:
+        """The text of row `index`, whatever is wrong with it."""
+        return self._chain.raw(index)
 
     def where(self, index: int) -> str:
         """Where row `index` stands: `train.jsonl:1205`."""
-        source, row = self._find(index)
-        return self._rows[source].where(row)
+        return self._chain.where(index)
 
-    def _find(self, index: int) -> tuple[int, int]:
-        """The source of row `index`, and its number there."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"row {index} of {len(self)}")
-        source = bisect_right(self._ends, index)
-        return source, index - (self._ends[source - 1] if source else 0)
+    def source(self, index: int) -> int:
+        """The number of the source that row `index` comes from."""
+        return self._chain.find(index)[0]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all rows are known."""
+        return self._chain.complete
+
+    @property
+    def share(self) -> float:
+        """How much of the sources is known, 0 to 1; each counts the same."""
+        return self._chain.share
+
+    @property
+    def identity(self) -> str:
+        """Changes whenever a conversation or its number could have; not with a source's weight."""
+        return self._chain.identity
+
+    def read_on(self, seconds: float) -> None:
+        """Come to know more rows, for about so long. Raises InputError if a source cannot be read on."""
+        self._chain.read_on(seconds)
+
+    def drawn(self, rows: Sequence[int], seed: int) -> list[int]:
+        """`rows` as often as the weights of their sources say, ascending.
+
+        With weight 2.5 each of a source's n rows is there twice and round(n / 2) of them once more: those
+        whose hash of seed and row number is least, the same in every version of Python.
+        """
+        by_source: dict[int, list[int]] = {}
+        for row in rows:
+            by_source.setdefault(self.source(row), []).append(row)
+        drawn: list[int] = []
+        for source, members in by_source.items():
+            times, share = divmod(self._sources[source].weight, 1)
+            drawn += members * int(times)
+            if share:
+                drawn += sorted(members, key=lambda row: _lot(seed, row))[: round(len(members) * share)]
+        return sorted(drawn)
+
+
+def _opened(rows: Rows) -> Callable[[int | None], Rows]:
+    return lambda limit: rows
+
+
+def _reading(source: Source) -> str:
+    """How the rows of a source are read."""
+    return source.model_dump_json(include={"format", "columns"})
+
+
+def _lot(seed: int, row: int) -> bytes:
+    """Unlike the lot by which rows are held out: the rows that stay would all be alike in that."""
+    return hashlib.blake2b(f"drawn {seed} {row}".encode(), digest_size=8).digest()

@@ -1,0 +1,99 @@
+"""The cache directory: what can be made again from its originals, and may be deleted at any time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Collection
+from pathlib import Path
+from uuid import uuid4
+
+PLAIN, INDEX, ENCODED = "plain", "index", "encoded"  # its sub-folders; an entry is a file or folder in one
+
+_UNFINISHED = ".part"  # ends the name of what is still being written
+_ABANDONED_SECONDS = 24 * 3600  # after which an unfinished entry has no writer any more
+
+
+def cache_directory() -> Path:
+    """`$SFTUI_CACHE`, else `$XDG_CACHE_HOME/sftui`, else `~/.cache/sftui`; it need not exist."""
+    own = os.environ.get("SFTUI_CACHE")
+    if own:
+        return Path(own).expanduser()
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared) if shared else Path.home() / ".cache") / "sftui"
+
+
+def unfinished(entry: Path) -> Path:
+    """A path of this writer alone to write `entry` at, before it is renamed; its folder is made.
+
+    Raises OSError if the folder cannot be made.
+    """
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    return entry.with_name(f"{entry.name}.{os.getpid()}-{uuid4().hex[:8]}{_UNFINISHED}")
+
+
+def mark_used(entry: Path) -> None:
+    """Note that `entry` was used now; `prune` removes what was used longest ago."""
+    try:
+        os.utime(entry)
+    except OSError:  # read-only, or removed meanwhile
+        return
+
+
+def prune(limit_bytes: int, keep: Collection[Path] = ()) -> None:
+    """Remove the least recently used entries until all together take at most `limit_bytes`.
+
+    An entry that another process uses may vanish for it: whoever opens one keeps it open. Entries in
+    `keep`, and those still being written, stay. What cannot be removed is left.
+    """
+    now = time.time()
+    entries: list[tuple[float, int, Path]] = []
+    for folder in (PLAIN, INDEX, ENCODED):
+        for path in _listed(cache_directory() / folder):
+            try:
+                used = path.stat().st_mtime
+            except OSError:  # removed by another process
+                continue
+            if not path.name.endswith(_UNFINISHED) or now - used > _ABANDONED_SECONDS:
+                entries.append((used, _bytes(path), path))
+    total = sum(size for _, size, _ in entries)
+    for _, size, path in sorted(entries):
+        if total <= limit_bytes:
+            return
+        if path not in keep and _remove(path):
+            total -= size
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _bytes(path: Path) -> int:
+    """Of a file, or of all files below a folder."""
+    total = 0
+    for file in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        try:
+            total += file.stat().st_size
+        except OSError:
+            continue
+    return total
+
+
+def _remove(path: Path) -> bool:
+    """Whether it is gone. A folder is renamed first: no other process finds half of it."""
+    try:
+        if not path.is_dir():
+            path.unlink()
+            return True
+        away = unfinished(path)
+        path.rename(away)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    shutil.rmtree(away, ignore_errors=True)
+    return True

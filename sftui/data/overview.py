@@ -1,0 +1,68 @@
+"""What is known of a whole dataset, at one moment of its analysis."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sftui.data.views import Finding, Side
+
+State = Literal["opening", "indexing", "analysing", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What one choice for overlong sequences loses: whole sequences, tokens, trained tokens.
+
+    `emptied` sequences keep no trained token and are left out for that.
+    """
+
+    sequences: int
+    tokens: int
+    trained_tokens: int
+    emptied: int
+
+
+@dataclass(frozen=True, slots=True)
+class OverlengthCost:
+    """What becomes of the `sequences` that are longer than `max_length`, under each choice."""
+
+    max_length: int
+    sequences: int
+    drop: Loss
+    truncate_right: Loss
+    truncate_left: Loss
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One side of a dataset as far as it is known.
+
+    `rows` counts those found so far, all of them once `counted`; `analysed` those whose tokens are
+    known. `share` is the progress of the present state, 0 to 1. `lengths`, `trained` and `flags` have
+    one entry a row and are shared with the analysis, which fills them in any order: tokens of the row's
+    longest sequence (0: not known yet), trained tokens of the row, and one bit for each finding, numbered by
+    `findings.registry.BITS`. `known` has a 1 for each analysed row. `percentiles` are tokens a sequence
+    at 5, 50, 95, 99 and 100%. `problem` says why nothing can be shown.
+    """
+
+    side: Side
+    state: State = "opening"
+    problem: str | None = None
+    rows: int = 0
+    counted: bool = False
+    analysed: int = 0
+    share: float = 0.0
+    formats: tuple[tuple[str, int], ...] = ()
+    templates: tuple[str, ...] = ()  # the names that the recipe can choose from
+    sequences: int = 0
+    tokens: int = 0
+    trained_tokens: int = 0
+    lengths: array[int] = field(default_factory=lambda: array("I"), repr=False)
+    trained: array[int] = field(default_factory=lambda: array("I"), repr=False)
+    flags: array[int] = field(default_factory=lambda: array("Q"), repr=False)
+    known: bytearray = field(default_factory=bytearray, repr=False)
+    findings: tuple[Finding, ...] = ()
+    percentiles: tuple[int, int, int, int, int] | None = None
+    cost: OverlengthCost | None = None

@@ -1,0 +1,34 @@
+"""Reading JSON as people write it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+_DECODER = json.JSONDecoder()
+_LENIENT = json.JSONDecoder(parse_int=str)  # Python refuses to convert integers of more than 4,300 digits
+
+
+def parse_json(text: str) -> Any:
+    """One value; NaN and infinities are accepted, integers of any length too (the longest as text)."""
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        return _LENIENT.decode(text)
+
+
+def parse_json_at(text: str, position: int) -> tuple[Any, int]:
+    """The value that starts at `position`, and where it ends."""
+    try:
+        return _DECODER.raw_decode(text, position)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        return _LENIENT.raw_decode(text, position)
+
+
+def describe(error: json.JSONDecodeError) -> str:
+    """What is wrong and in which column."""
+    return f"{error.msg[:1].lower()}{error.msg[1:]} at column {error.colno}"
