@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ from sftui.runs.directory import RunDirectory
 from sftui.runs.listing import list_runs, name_for_commands
 from sftui.terminal import takes_utf8
 
+from .desk import OpenDesk, open_desk
 from .frame import Frame
 from .themes import THEMES, prefers_dark, theme_for
 
@@ -48,8 +49,13 @@ class Workbench(App[None]):
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
     COMMANDS = {_commands}
-    MODES = {"train": lambda: _screen("train"), "runs": lambda: _screen("runs")}
+    MODES = {
+        "data": lambda: _screen("data"),
+        "train": lambda: _screen("train"),
+        "runs": lambda: _screen("runs"),
+    }
     BINDINGS = [
+        Binding("1", "show('data')", "Data", show=False, tooltip="Data: rows, token by token", id="app.data"),
         Binding("5", "show('train')", "Train", show=False, tooltip="Train: one run, live", id="app.train"),
         Binding(
             "6", "show('runs')", "Runs", show=False, tooltip="Runs: all runs of the directory", id="app.runs"
@@ -63,6 +69,9 @@ class Workbench(App[None]):
             id="app.palette",
         ),
         Binding("T", "theme", "theme", show=False, tooltip="light or dark", id="app.theme"),
+        Binding(
+            "S", "save", "save", show=False, tooltip="write what was changed into the recipe", id="app.save"
+        ),
         Binding("question_mark", "help", "help", tooltip="all keys of this screen", id="app.help"),
         Binding("q", "quit", "quit", tooltip="leave; training goes on", id="app.quit"),
     ]
@@ -78,10 +87,12 @@ class Workbench(App[None]):
         read_recipe: Callable[[], Any] | None = None,
         command_line: list[str] | None = None,
         run: RunDirectory | None = None,
+        open_desk: OpenDesk = open_desk,
     ) -> None:
         """`folder` holds the runs, `refresh` is in seconds. Opens on `run`, else `recipe`, else all runs."""
         # The first screen is the first mode: an empty one before it would cost a tenth of the start.
-        self.DEFAULT_MODE = "train" if run is not None or recipe is not None else "runs"  # type: ignore[misc]
+        first = "train" if run is not None else "data" if recipe is not None else "runs"
+        self.DEFAULT_MODE = first  # type: ignore[misc]
         super().__init__()
         self.folder = folder.absolute()
         self.refresh_seconds = refresh
@@ -90,6 +101,10 @@ class Workbench(App[None]):
         self.recipe_name = recipe_name
         self.command_line = command_line or ["sftui"]
         self._read_recipe = read_recipe
+        self._as_read = recipe
+        self._changes: dict[str, Any] = {}
+        self._saved: dict[str, Any] = {}
+        self.open_desk = open_desk
         self.run_directory = run
         self.device_text = ""
         self.parting_words = ""
@@ -110,11 +125,86 @@ class Workbench(App[None]):
         if self.current_mode != mode:
             self.switch_mode(mode)
 
+    # -- the recipe
+
+    @property
+    def unsaved(self) -> list[str]:
+        """What was changed and is not in the recipe's file, as it would be given on the command line."""
+        changes = self._unsaved()
+        if not changes:
+            return []
+        from sftui.recipe_save import as_override
+
+        return [as_override(key, value) for key, value in changes.items()]
+
+    def _unsaved(self) -> dict[str, Any]:
+        # The command line goes on to say otherwise than the file: a change still, but saved.
+        saved = self._saved
+        return {key: value for key, value in self._changes.items() if key not in saved or saved[key] != value}
+
     def read_recipe(self) -> Any:
-        """The open recipe as its file says now; may run in a thread. Raises `InputError`."""
+        """The open recipe as its file says now, with what was changed since; may run in a thread.
+
+        Raises `InputError`.
+        """
         if self._read_recipe is not None:
-            self.recipe = self._read_recipe()
+            self._as_read = self._read_recipe()
+        if self._changes:
+            from sftui.recipe_save import with_changes
+
+            self.recipe = with_changes(self._as_read, self._changes)
+        else:
+            self.recipe = self._as_read
         return self.recipe
+
+    def change(self, values: Mapping[str, Any]) -> None:
+        """Change the open recipe: values of dotted keys.
+
+        Raises `InputError` and changes nothing if they do not fit.
+        """
+        from sftui.recipe_save import value_of, with_changes
+
+        changes = {**self._changes, **values}
+        changes = {key: value for key, value in changes.items() if value != value_of(self._as_read, key)}
+        self.recipe = with_changes(self._as_read, changes)
+        self._changes = changes
+        self._show_recipe()
+
+    def action_save(self) -> None:
+        """Write what was changed into the recipe's file."""
+        unsaved, changes = self.unsaved, self._unsaved()
+        if not unsaved:
+            words = "nothing has been changed" if self.recipe is not None else "no recipe is open"
+            self.notify(words, timeout=3)
+            return
+
+        def save() -> None:
+            from sftui.recipe_save import save_changes
+
+            save_changes(self.recipe_name, changes)
+            self.read_recipe()
+
+        def saved() -> None:
+            from sftui.recipe_save import value_of
+
+            self._saved |= changes
+            self._changes = {
+                key: value for key, value in self._changes.items() if value != value_of(self._as_read, key)
+            }
+            self._show_recipe()
+            self.notify(f"saved into {self.recipe_name}: {'  '.join(unsaved)}", timeout=4, markup=False)
+
+        self.attempt(save, saved)
+
+    def _show_recipe(self) -> None:
+        """The recipe has changed, or the file that it stands in."""
+        for screen in self.screen_stack:
+            if isinstance(screen, Frame):
+                screen.refresh_masthead()
+                screen.adopt()
+                screen.refresh_bindings()
+
+    # -- runs
 
     def open_run(self, run: RunDirectory) -> None:
         """Watch a run."""
@@ -156,8 +246,27 @@ class Workbench(App[None]):
         )
 
     async def action_quit(self) -> None:
-        """Leave. Runs go on; the words on the way out say which."""
-        self.parting_words = await asyncio.to_thread(_parting_words, self.folder)
+        """Leave, after a yes where changes to the recipe would be lost."""
+        unsaved = self.unsaved
+        if not unsaved:
+            await self._leave()
+            return
+
+        from .confirm import Confirm
+
+        async def answered(yes: bool | None) -> None:
+            if yes:
+                await self._leave()
+
+        lines = "\n".join(f"  {change}" for change in unsaved)
+        self.push_screen(Confirm(f"Leave without saving?\n{lines}", "leave", "stay"), answered)
+
+    async def _leave(self) -> None:
+        """Runs go on; the words on the way out say which, and what was not saved."""
+        words = [await asyncio.to_thread(_parting_words, self.folder)]
+        if self.unsaved:
+            words.append(f"unsaved changes: {' '.join(self.unsaved)}")
+        self.parting_words = "\n".join(filter(None, words))
         self.exit()
 
     @work(exclusive=True, group="device")
@@ -193,6 +302,10 @@ def device_text(sample: Sample) -> str:
 
 def _screen(mode: str) -> Screen[Any]:
     """The screen of a mode; its module is imported when it is first shown."""
+    if mode == "data":
+        from .data import DataScreen
+
+        return DataScreen()
     if mode == "train":
         from .train import TrainScreen
 

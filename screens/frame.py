@@ -15,7 +15,7 @@ from .widgets.masthead import Masthead
 if TYPE_CHECKING:
     from .app import Workbench
 
-TABS = [("5", "Train", "train"), ("6", "Runs", "runs")]
+TABS = [("1", "Data", "data"), ("5", "Train", "train"), ("6", "Runs", "runs")]
 LEAST = (60, 20)
 
 
@@ -67,4 +67,4 @@ class Frame(Screen[None]):
         """Device and recipe as the app knows them now."""
         for masthead in self.query(Masthead):
             masthead.device = self.app.device_text
-            masthead.recipe = self.app.recipe_name
+            masthead.recipe = f"{self.app.recipe_name}{' *' if self.app.unsaved else ''}"

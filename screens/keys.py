@@ -16,6 +16,14 @@ NAMES = {
     "down": "↓",
     "shift+left": "Shift ←",
     "shift+right": "Shift →",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "home": "Home",
+    "end": "End",
+    "tab": "Tab",
+    "shift+tab": "Shift Tab",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
     "ctrl+p": "Ctrl P",
 }
 

@@ -70,9 +70,11 @@ class TrainScreen(Frame):
         self.show_run(self.app.run_directory)
 
     def adopt(self) -> None:
-        """Another run may have been opened."""
+        """Another run may have been opened, or the recipe changed."""
         if self.is_mounted and (self._watch.run if self._watch else None) != self.app.run_directory:
             self.show_run(self.app.run_directory)
+        elif self.is_mounted and self._watch is None and not self._starting:
+            self._show_recipe()
 
     # -- the run ---------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ class Masthead(Widget):
     """This machine in short."""
 
     recipe = reactive("")
-    """The open recipe's file."""
+    """The open recipe's file, with a star while changes to it are unsaved."""
 
     def __init__(self, tabs: list[tuple[str, str, str]], current: str) -> None:
         """`tabs` are (digit, title, mode)."""
@@ -54,8 +54,13 @@ class Masthead(Widget):
         left = Content("").join(parts)
         right = Content(f"{self.device} ")
         room = self.size.width - left.cell_length - right.cell_length
-        middle = Content(self.recipe if len(self.recipe) + 4 <= room else "")
+        middle = Content(_fitting(self.recipe, room - 4))
         gap = max(1, room - middle.cell_length)
         return Content.assemble(
             left, " " * (gap // 2), middle.stylize("$foreground-muted"), " " * (gap - gap // 2), right
         )
+
+
+def _fitting(name: str, room: int) -> str:
+    """The end of a name that is too long, so that its star stays; nothing where that says nothing."""
+    return name if len(name) <= room else f"…{name[len(name) - room + 1 :]}" if room > 7 else ""

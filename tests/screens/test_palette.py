@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from sftui.recipe_file import parse_recipe
 from sftui.runs.listing import Listed, list_runs
 from sftui.screens import palette
 from sftui.screens.palette import Commands
 
-from .conftest import Runs
+from .conftest import RECIPE, Runs
+from .desk_fixtures import FakeDesk
 from .test_workbench import until, workbench
 
 
@@ -71,6 +73,30 @@ async def test_the_words_that_people_type_find_the_command(runs: Runs, query: st
     async with workbench(runs, run=run).run_test(size=(80, 24)) as pilot:
         await until(pilot, "● running")
         assert (await offered(pilot, query))[:1] == [title]
+
+
+@pytest.mark.parametrize(
+    ("query", "title"),
+    [
+        ("what is trained", "Trained  (m)"),
+        ("filter", "Filter  (/)"),
+        ("max_length", "Max_length  (x)"),
+        ("template", "Template  (t)"),
+        ("finding", "Next finding  (f)"),
+        ("go to row", "Go to row  (g)"),
+        ("lengths", "Overview  (o)"),
+        ("spaces", "Spaces  (Space)"),
+        ("save", "Save  (S)"),
+    ],
+)
+async def test_the_words_that_people_type_find_what_the_data_screen_does(
+    runs: Runs, query: str, title: str
+) -> None:
+    app = workbench(runs, recipe=parse_recipe(RECIPE), recipe_name="my.yaml", open_desk=FakeDesk)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "164 tokens")
+        assert (await offered(pilot, query))[:1] == [title]
+        assert not any("Next pane" in one or "page" in one.lower() for one in await offered(pilot))
 
 
 async def test_what_does_not_apply_is_not_offered(runs: Runs) -> None:

@@ -15,6 +15,7 @@ from sftui.screens.help import HelpScreen, bindings_of
 from sftui.screens.widgets.plot import Plot
 
 from .conftest import RECIPE, Runs
+from .desk_fixtures import FakeDesk
 
 SIZES = [(60, 20), (80, 24), (120, 40), (250, 70)]
 
@@ -321,7 +322,7 @@ async def test_help_lists_every_key_of_the_screen_and_of_the_app(runs: Runs) -> 
 async def test_no_two_bindings_of_a_screen_share_a_key(runs: Runs) -> None:
     async with workbench(runs).run_test(size=(80, 24)) as pilot:
         await until(pilot, "No runs")
-        for mode in ("train", "runs"):
+        for mode in ("data", "train", "runs"):
             pilot.app.action_show(mode)  # type: ignore[attr-defined]
             await pilot.pause(0.2)
             keys = [key for b in bindings_of(pilot.app.screen) for key in b.key.split(",")]
@@ -354,7 +355,9 @@ async def test_an_open_recipe_without_a_run_is_summed_up_and_a_bad_one_is_told_w
     from sftui.recipe_file import parse_recipe
 
     recipe = parse_recipe(RECIPE, [f"output_dir={runs.folder}", f"data.train={tmp_path / 'missing.jsonl'}"])
-    async with workbench(runs, recipe=recipe, recipe_name="my.yaml").run_test(size=(120, 40)) as pilot:
+    app = workbench(runs, recipe=recipe, recipe_name="my.yaml", open_desk=FakeDesk)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("5")
         shown = await until(pilot, "Enter starts this run")
         assert "tiny-model" in shown and "my.yaml" in shown
         await pilot.press("enter")
@@ -378,7 +381,9 @@ async def test_starting_the_open_recipe_leads_to_its_run_and_enter_starts_no_sec
     monkeypatch.setattr(preflight, "check", lambda recipe: None)
     monkeypatch.setattr(launch, "start", start)
     recipe = parse_recipe(RECIPE, [f"output_dir={runs.folder}"])
-    async with workbench(runs, recipe=recipe, recipe_name="my.yaml").run_test(size=(120, 40)) as pilot:
+    app = workbench(runs, recipe=recipe, recipe_name="my.yaml", open_desk=FakeDesk)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("5")
         await until(pilot, "Enter starts this run")
         await pilot.press("enter", "enter", "enter")
         await until(pilot, "run-0")
@@ -410,7 +415,7 @@ async def test_the_mouse_switches_screens_opens_runs_and_drags_a_range(runs: Run
         await pilot.mouse_up(main, offset=(50, 8))
         await pilot.pause(0.1)
         assert main.x_range is not None and 0 < main.x_range[0] < main.x_range[1] < 120
-        await pilot.click("Masthead", offset=(18, 0))
+        await pilot.click("Masthead", offset=(26, 0))
         await until(pilot, "1 run, 1 running")
         await pilot.click("#table", offset=(5, 1))
         await pilot.click("#table", offset=(5, 1))

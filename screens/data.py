@@ -1,0 +1,399 @@
+"""Data: the rows of the open recipe, token by token, and what is wrong with them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.timer import Timer
+
+from sftui.errors import InputError
+
+from . import data_view as view
+from .data_keys import ACTIONS, BINDINGS, WITH_ROWS, WITHOUT_DATA
+from .data_view import PANES, Pane
+from .desk import Desk
+from .frame import Frame
+from .widgets.conversation import Conversation, Wanted
+from .widgets.filter import Filter
+from .widgets.finding_list import FindingList
+from .widgets.line_list import LineList
+from .widgets.panel import Panel
+from .widgets.rows_pane import RowsPane
+from .widgets.statistics import Statistics
+from .widgets.token_view import TokenView
+
+if TYPE_CHECKING:
+    from sftui.data.overview import Overview
+    from sftui.data.views import Side
+    from sftui.recipe import Recipe
+
+# Between two times that the screen follows the analysis.
+FOLLOW_SECONDS = 0.2
+
+
+class DataScreen(Frame):
+    """Rows at the left, the one under the cursor at the right, statistics below."""
+
+    MODE = "data"
+    CSS_PATH = "data.tcss"
+    AUTO_FOCUS = ""
+    HORIZONTAL_BREAKPOINTS = [(0, "-slim"), (76, "-narrow"), (100, "-wide")]
+    BINDINGS = BINDINGS
+
+    class Changed(Message):
+        """From a thread: the analysis knows more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._desk: Desk | None = None
+        self._recipe: Recipe | None = None
+        self._overview: Overview | None = None
+        self._problem: str | None = None
+        self._side: Side = "train"
+        self._sequence = self._changes = 0
+        self._applicable = (False, False)
+        self._timer: Timer | None = None
+        self._followed = 0.0
+        self._rows = RowsPane(id="rows-pane")
+        self._tokens = Conversation(id="tokens")
+        self._findings = FindingList(id="findings")
+        self._statistics = Statistics(id="statistics")
+        names = ("subject", "problem", "no-findings", "token", "token-line")
+        self._panels = {name: Panel(id=name) for name in names}
+
+    def compose_body(self) -> ComposeResult:
+        """Subject; rows and findings; the row and the token under the cursor; statistics."""
+        panels = self._panels
+        yield panels["subject"]
+        yield panels["problem"]
+        with Horizontal(id="middle"):
+            with Vertical(id="left"):
+                yield self._rows
+                with Vertical(id="findings-pane"):
+                    yield self._findings
+                    yield panels["no-findings"]
+            with Vertical(id="right"):
+                yield self._tokens
+                yield panels["token"]
+        yield self._statistics
+        yield panels["token-line"]
+
+    def on_mount(self) -> None:
+        """What reads the data is imported and started after the first paint."""
+        self.query_one("#findings-pane").border_title = "findings"
+        self._panels["token"].border_title = "token"
+        self._statistics.border_title = "lengths"
+        self._go_to_pane("rows")
+        self._show()
+        if self.app.recipe is not None:
+            self.call_after_refresh(self._open)
+
+    async def on_unmount(self) -> None:
+        """The processes that read the data go with the screen."""
+        desk, self._desk = self._desk, None
+        if desk is not None:
+            await asyncio.to_thread(desk.close)
+
+    # -- the dataset
+
+    @work(exclusive=True, group="open")
+    async def _open(self, *, read: bool = False) -> None:
+        """Open the recipe's dataset, read anew if asked for; one that was open is closed."""
+        before, self._desk = self._desk, None
+        if before is not None:
+            await asyncio.to_thread(before.close)
+        try:
+            recipe = await asyncio.to_thread(self.app.read_recipe) if read else self.app.recipe
+            desk = await asyncio.to_thread(self.app.open_desk, recipe, self._told)
+            desk.start()
+        except InputError as error:
+            self._problem = str(error)
+            self._show()
+            return
+        self._desk, self._recipe, self._problem = desk, recipe, None
+        self.refresh_masthead()
+        self._open_side(self._side if self._side in desk.sides else "train")
+
+    def _open_side(self, side: Side) -> None:
+        desk = self._desk
+        assert desk is not None
+        self._side, self._sequence = side, 0
+        self._changes += 1
+        self._rows.open(desk, side)
+        self._tokens.open(lambda wanted: desk.view(wanted.side, wanted.row, wanted.sequence))
+        self._follow()
+
+    def adopt(self) -> None:
+        """The recipe may have been changed, here or on another screen; the analysis has gone on."""
+        recipe, before, desk = self.app.recipe, self._recipe, self._desk
+        if desk is None or before is None or recipe is before:
+            self._follow()
+            return
+        self._recipe, self._sequence = recipe, 0
+        self._changes += 1
+        desk.change(recipe)
+        if (before.data.train, before.data.eval) != (recipe.data.train, recipe.data.eval):
+            self._open_side("train")
+        else:
+            self._follow()
+
+    def _told(self) -> None:
+        """From a thread."""
+        self.post_message(self.Changed())
+
+    @on(Changed)
+    def _analysed(self) -> None:
+        """Follow, but not too often."""
+        if self._timer is None:
+            wait = self._followed + FOLLOW_SECONDS - time.monotonic()
+            self._timer = self.set_timer(max(wait, 0.001), self._follow)
+
+    def _follow(self) -> None:
+        """Take a look at what is known by now, unless another screen is in front."""
+        self._timer, self._followed = None, time.monotonic()
+        if self._desk is not None and self in self.app.screen_stack:
+            self._overview = self._desk.overview(self._side)
+            self._show()
+            self._want()
+
+    @on(LineList.Moved, "#rows")
+    @on(RowsPane.Listed)
+    def _want(self) -> None:
+        """Show the row under the cursor."""
+        row, recipe = self._rows.list.row, self._recipe
+        if row is None or recipe is None:
+            return
+        if self._tokens.row is not None and row != self._tokens.row.row:
+            self._sequence = 0
+        wanted = Wanted(self._side, row, self._sequence, self._changes)
+        self._tokens.want(wanted, recipe.data.max_length)
+
+    # -- showing
+
+    def _show(self) -> None:
+        """Bring every part up to date; each draws itself only if it says something else."""
+        recipe, overview = self._recipe or self.app.recipe, self._overview
+        problem = self._problem or view.problem_of(overview)
+        self.set_class(recipe is None, "-empty")
+        self.set_class(recipe is not None and problem is not None, "-problem")
+        if recipe is None:
+            self._panels["problem"].show(view.NO_RECIPE)
+            return
+        if problem is not None:
+            self._panels["problem"].show(view.problem(problem))
+        self._panels["subject"].show(view.subject(recipe, overview, self.size.width - 2))
+        self._panels["no-findings"].display = overview is None or not overview.findings
+        self._panels["no-findings"].show(view.no_findings(overview))
+        applicable = self._desk is not None, overview is not None and overview.rows > 0
+        if applicable != self._applicable:
+            self._applicable = applicable  # only then: the footer is made anew, which takes a while
+            self.refresh_bindings()
+        if overview is not None:
+            self._rows.show(overview)
+            self._findings.show(overview.findings, overview.side)
+            if self._statistics.display:
+                self._statistics.show(overview, recipe)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Other parts may have room now, the same ones another width."""
+        self.call_after_refresh(self._show)
+
+    @on(TokenView.Moved)
+    @on(Conversation.Shown)
+    def _show_token(self) -> None:
+        row, at = self._tokens.row, self._tokens.cursor
+        if row is not None:
+            panel = self._panels["token"]
+            panel.border_title = Content(view.token_title(row, at))
+            panel.show(view.token_panel(row, at))
+            self._panels["token-line"].show(view.token_line(row, at))
+
+    # -- where the keys go
+
+    @property
+    def _pane(self) -> Pane:
+        """The pane that the keys go to; a narrow screen shows it alone."""
+        return next((pane for pane in PANES if self.has_class(f"-at-{pane}")), "rows")
+
+    def _go_to_pane(self, pane: Pane) -> None:
+        self._mark_pane(pane)
+        target = self.query_one(f"#{pane}")
+        target.focus()
+        self.call_after_refresh(target.focus)  # what was hidden until now can take it once it is laid out
+
+    def _mark_pane(self, pane: Pane) -> None:
+        for one in PANES:
+            self.set_class(one == pane, f"-at-{one}")
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """A click leads to another pane."""
+        for pane in PANES:
+            if event.widget.id == pane:
+                self._mark_pane(pane)
+
+    @property
+    def _list(self) -> LineList:
+        return self._findings if self._pane == "findings" else self._rows.list
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what applies now is shown and works."""
+        if action not in ACTIONS or not self.is_attached:
+            return True
+        if self._desk is None:
+            return action in WITHOUT_DATA and self.app.recipe is not None
+        if action in WITH_ROWS:
+            return self._overview is not None and self._overview.rows > 0
+        if action == "sequence":
+            return self._tokens.row is not None and self._tokens.row.sequences > 1
+        if action == "side":
+            return len(self._desk.sides) > 1
+        return True
+
+    # -- keys
+
+    def action_pane(self, step: int) -> None:
+        """Rows, tokens, findings, and round again."""
+        self._go_to_pane(PANES[(PANES.index(self._pane) + step) % len(PANES)])
+
+    def action_move(self, x: int, y: int) -> None:
+        """A line or a token."""
+        if self._pane != "tokens":
+            self._list.move(y)
+        elif x:
+            self._tokens.move(x)
+        else:
+            self._tokens.step_lines(y)
+
+    def action_page(self, pages: int) -> None:
+        """A screenful."""
+        (self._tokens if self._pane == "tokens" else self._list).page(pages)
+
+    def action_edge(self, end: bool) -> None:
+        """The first or the last."""
+        (self._tokens if self._pane == "tokens" else self._list).edge(end)
+
+    def action_turn(self, turns: int) -> None:
+        """To the next turn or one before."""
+        self._tokens.turn(turns)
+
+    @on(LineList.Chosen)
+    def action_enter(self) -> None:
+        """Rows lead to tokens, a finding to its rows, a token to what is known of it."""
+        finding = self._findings.current
+        if self._pane == "rows":
+            self._go_to_pane("tokens")
+        elif self._pane == "tokens":
+            self.action_explain()
+        elif finding is not None:
+            self._rows.ask(f"finding:{finding.code}")
+            self._go_to_pane("rows")
+
+    def action_back(self) -> None:
+        """One layer out: to the rows, then to all of them."""
+        if self._pane == "rows":
+            self._rows.close_filter()
+        self._go_to_pane("rows")
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self._mark_pane("rows")
+        self.call_after_refresh(self._rows.open_filter)
+
+    @on(Filter.Done)
+    def _filter_done(self) -> None:
+        self._go_to_pane("rows")
+
+    def action_next_finding(self, step: int) -> None:
+        """To the next row that has the finding under the findings' cursor."""
+        finding = self._findings.current
+        if finding is None:
+            self.app.notify("nothing has been found so far", timeout=3)
+        else:
+            self._rows.to_flagged(finding.code, step)
+
+    def action_view(self) -> None:
+        """Another way to look at the row."""
+        self._tokens.next_view()
+
+    def action_spaces(self) -> None:
+        """Spaces as symbols or as spaces."""
+        self._tokens.show_spaces(not self._tokens.spaces)
+
+    def action_sequence(self) -> None:
+        """The next sequence of the row."""
+        row = self._tokens.row
+        if row is not None and row.sequences > 1:
+            self._sequence = (row.sequence + 1) % row.sequences
+            self._want()
+
+    def action_side(self) -> None:
+        """Held-out rows, or training rows again."""
+        self._open_side("eval" if self._side == "train" else "train")
+
+    def action_copy(self) -> None:
+        """Copy the row's place."""
+        if self._tokens.row is not None:
+            self.app.copy(self._tokens.row.where)
+
+    def action_reload(self) -> None:
+        """Read recipe and data again."""
+        self._open(read=True)
+
+    def action_go_to(self) -> None:
+        """Go to a row by its number."""
+        from .data_choices import GoTo
+
+        rows = self._overview.rows if self._overview is not None else 0
+        self.app.push_screen(GoTo(rows), self._rows.go_to)
+
+    def action_explain(self) -> None:
+        """What is wrong with the row, the finding, or the token in full."""
+        from .data_choices import Words
+
+        tokens = self._tokens
+        said = view.explanation(self._pane, self._findings.current, tokens.row, tokens.cursor)
+        if said is not None:
+            self.app.push_screen(Words(*said))
+
+    def action_overview(self) -> None:
+        """The statistics in a box."""
+        from .data_choices import OverviewScreen
+
+        desk, side = self._desk, self._side
+        if desk is not None:
+            self.app.push_screen(OverviewScreen(lambda: (desk.overview(side), self.app.recipe)))
+
+    # -- changes to the recipe
+
+    def action_train_on(self) -> None:
+        """Choose what is trained."""
+        from .data_changes import choose_train_on
+
+        choose_train_on(self.app)
+
+    def action_template(self) -> None:
+        """Choose the chat template."""
+        from .data_changes import choose_template
+
+        choose_template(self.app, self._overview.templates if self._overview is not None else ())
+
+    def action_max_length(self) -> None:
+        """Choose the longest sequence and what becomes of longer ones."""
+        from .data_changes import choose_length
+
+        desk, side = self._desk, self._side
+        if desk is not None:
+            choose_length(self.app, lambda length: desk.cost(side, length))
+
+    def action_sequence_per(self) -> None:
+        """A sequence a conversation, or one a trained turn."""
+        from .data_changes import switch_sequence_per
+
+        switch_sequence_per(self.app)

@@ -1,0 +1,248 @@
+"""What the Data screen asks and explains in boxes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from . import statistics_view as view
+from .widgets.panel import Panel
+from .widgets.statistics import Statistics
+
+if TYPE_CHECKING:
+    from sftui.data.overview import OverlengthCost, Overview
+    from sftui.recipe import Recipe
+
+TRAIN_ON = (
+    ("assistant", "every answer of the assistant, with the token that ends it"),
+    ("last_assistant", "only the last answer of each conversation"),
+    ("completion", "what follows the prompt, where rows say which is which"),
+    ("everything", "all of the text, prompts too: for plain text"),
+)
+TEMPLATES = {
+    "chatml": "<|im_start|>role .. <|im_end|>, of ours: for models that carry no template",
+    "llama2": "[INST] .. [/INST], of ours",
+    "gemma": "<start_of_turn>role .. <end_of_turn>, of ours",
+    "mistral": "[INST] .. [/INST] with the system prompt in the first, of ours",
+    "plain": "role names and blank lines, no special tokens, of ours",
+}
+POLICIES = ("drop", "truncate right", "truncate left", "error")
+LONGEST = 10_000_000
+
+
+class Item(NamedTuple):
+    """Something to choose: its value, and a line that explains it."""
+
+    value: str | None
+    label: str
+    text: str
+
+
+class Choice(ModalScreen[Item | None]):
+    """One of a few things, each explained in a line."""
+
+    BINDINGS = [
+        Binding("escape,q", "dismiss", "leave", show=False, id="choice.leave"),
+        Binding("j", "cursor(1)", "down", show=False, id="choice.down"),
+        Binding("k", "cursor(-1)", "up", show=False, id="choice.up"),
+    ]
+
+    def __init__(self, title: str, items: Sequence[Item], current: str | None) -> None:
+        super().__init__()
+        self._title, self._items, self._current = title, items, current
+
+    def compose(self) -> ComposeResult:
+        """A titled box with two lines a thing."""
+        options = []
+        for item in self._items:
+            mark = "▸ " if item.value == self._current else "  "
+            options.append(
+                Option(
+                    Content.assemble(
+                        (f"{mark}{item.label}\n", "bold"), (f"    {item.text}", "$foreground-muted")
+                    )
+                )
+            )
+        box = Vertical(OptionList(*options, markup=False, compact=True), id="choice")
+        box.border_title = Content(self._title)
+        box.border_subtitle = "Enter chooses, Esc leaves"
+        yield box
+
+    def on_mount(self) -> None:
+        """Begin on what holds now."""
+        values = [item.value for item in self._items]
+        self.query_one(OptionList).highlighted = values.index(self._current) if self._current in values else 0
+
+    def action_cursor(self, lines: int) -> None:
+        """Up or down."""
+        options = self.query_one(OptionList)
+        (options.action_cursor_down if lines > 0 else options.action_cursor_up)()
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._items[event.option_index])
+
+
+class Length(ModalScreen[dict[str, Any] | None]):
+    """The longest sequence and what becomes of longer ones, and at what cost. Gives the changes."""
+
+    BINDINGS = [
+        Binding("escape", "dismiss", "leave", show=False, id="length.leave"),
+        Binding("down", "policy(1)", "next choice", show=False, id="length.down"),
+        Binding("up", "policy(-1)", "choice before", show=False, id="length.up"),
+    ]
+
+    def __init__(self, recipe: Recipe, cost: Callable[[int], OverlengthCost | None]) -> None:
+        """`cost` tells what a length would lose; it is called in a thread."""
+        super().__init__()
+        self._policy = POLICIES.index(view.policy_of(recipe))
+        self._length = recipe.data.max_length
+        self._cost_of = cost
+        self._cost: OverlengthCost | None = None
+
+    def compose(self) -> ComposeResult:
+        """The number, then a line a choice."""
+        with Vertical(id="length") as box:
+            yield Input(str(self._length), type="integer", compact=True, id="tokens")
+            yield Panel(id="policies")
+            yield Static("↑↓ what becomes of longer sequences", id="keys", markup=False)
+        box.border_title = "max_length: longest sequence, in tokens"
+        box.border_subtitle = "Enter applies, Esc leaves"
+
+    def on_mount(self) -> None:
+        """Look at what holds now."""
+        self._show()
+        self._look(self._length, 0.0)
+
+    def action_policy(self, lines: int) -> None:
+        """Another choice for longer sequences."""
+        self._policy = (self._policy + lines) % len(POLICIES)
+        self._show()
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        length = _number(event.value)
+        self._length = length if length is not None and 2 <= length <= LONGEST else 0
+        self._cost = None
+        self._show()
+        if self._length:
+            self._look(self._length, 0.15)
+
+    @work(exclusive=True, group="cost")
+    async def _look(self, length: int, pause: float) -> None:
+        await asyncio.sleep(pause)
+        self._cost = await asyncio.to_thread(self._cost_of, length)
+        if self.is_mounted:
+            self._show()
+
+    def _show(self) -> None:
+        self.query_one("#policies", Panel).show(
+            view.policies(self._cost, self._length, POLICIES[self._policy])
+            if self._length
+            else Content.styled(f"expected a whole number from 2 to {LONGEST:,}\n\n\n\n", "$text-error")
+        )
+
+    @on(Input.Submitted)
+    def _apply(self) -> None:
+        if not self._length:
+            return
+        policy, _, side = POLICIES[self._policy].partition(" ")
+        changes: dict[str, Any] = {"data.max_length": self._length, "data.overlength": policy}
+        if side:
+            changes["data.truncation_side"] = side
+        self.dismiss(changes)
+
+
+class GoTo(ModalScreen[int | None]):
+    """The number of a row."""
+
+    BINDINGS = [Binding("escape", "dismiss", "leave", show=False, id="goto.leave")]
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def compose(self) -> ComposeResult:
+        """A field."""
+        with Vertical(id="goto") as box:
+            yield Input(placeholder=f"0 to {self._rows - 1:,}", restrict=r"[0-9,_]*", compact=True)
+        box.border_title = "go to row"
+
+    @on(Input.Submitted)
+    def _go(self, event: Input.Submitted) -> None:
+        self.dismiss(_number(event.value))
+
+
+class Words(ModalScreen[None]):
+    """A titled text."""
+
+    BINDINGS = [
+        Binding("escape,enter,i,q", "dismiss", "close", show=False, id="words.close"),
+        Binding("down,j", "scroll(1)", "down", show=False, id="words.down"),
+        Binding("up,k", "scroll(-1)", "up", show=False, id="words.up"),
+    ]
+
+    def __init__(self, title: str, text: Content) -> None:
+        super().__init__()
+        self._title, self._text = title, text
+
+    def compose(self) -> ComposeResult:
+        """A box."""
+        box = VerticalScroll(Static(self._text, markup=False), id="words")
+        box.border_title = Content(self._title)
+        box.border_subtitle = "Esc closes"
+        yield box
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll a long text."""
+        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
+
+
+class OverviewScreen(ModalScreen[None]):
+    """The statistics, where the screen has no room for them."""
+
+    BINDINGS = [Binding("escape,enter,o,q", "dismiss", "close", show=False, id="overview.close")]
+
+    def __init__(self, look: Callable[[], tuple[Overview, Recipe]]) -> None:
+        super().__init__()
+        self._look = look
+
+    def compose(self) -> ComposeResult:
+        """A box."""
+        box = Vertical(Statistics(stacked=True), id="overview")
+        box.border_title = "lengths"
+        box.border_subtitle = "Esc closes"
+        yield box
+
+    def on_mount(self) -> None:
+        """It follows the analysis."""
+        self.call_after_refresh(self._show)
+        self.set_interval(0.5, self._show)
+
+    def _show(self) -> None:
+        self.query_one(Statistics).show(*self._look())
+
+
+def _number(text: str) -> int | None:
+    digits = text.replace(",", "").replace("_", "").strip()
+    return int(digits) if digits.isdecimal() and len(digits) < 16 else None
+
+
+def template_items(names: Sequence[str], current: str | None) -> list[Item]:
+    """The model's own template, those that can be chosen by name, and a file that is in use."""
+    items = [Item(None, "its own", "as the model's tokenizer has it")]
+    names = names or tuple(TEMPLATES)
+    items += [Item(name, name, TEMPLATES.get(name, "one of the model's own, by its name")) for name in names]
+    if current is not None and current not in names:
+        items.append(Item(current, current, "the file that the recipe names"))
+    return items
