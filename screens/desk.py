@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 class Search(Protocol):
-    """A search under way."""
+    """A search under way. Once it has ended, `problem` says what was left out, if anything was."""
+
+    problem: str | None
 
     def cancel(self) -> None:
         """End it."""

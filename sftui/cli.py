@@ -105,6 +105,17 @@ def _parsers() -> tuple[argparse.ArgumentParser, set[str]]:
     demo.add_argument("--headless", action="store_true", help="plain progress lines instead of the workbench")
     train = add("train", _train, "train a recipe in the foreground", recipe, where)
     train.add_argument("--detach", action="store_true", help="print the run's id and return")
+    preview = add("preview", _preview, "show rows token by token, with what is trained", recipe)
+    preview.add_argument("--row", metavar="N", help="the row, counted from 0 (default 0)")
+    preview.add_argument("--rows", metavar="A:B", help="rows A to B, B not included")
+    preview.add_argument(
+        "--sequence", type=int, default=0, metavar="N", help="of a row with data.sequence_per: turn"
+    )
+    preview.add_argument("--eval", action="store_true", help="held-out rows (data.eval)")
+    preview.add_argument("--json", action="store_true", help="one JSON document a row on stdout")
+    preview.add_argument("--svg", metavar="FILE", help="write a picture instead")
+    check = add("check", _check, "look for what is wrong with a dataset; exit 1 if something is", recipe)
+    check.add_argument("--json", action="store_true", help="one JSON document on stdout")
     runs = add("runs", _runs, "list runs", where)
     runs.add_argument("--json", action="store_true", help="one JSON document on stdout")
     add("attach", _attach, "watch a run in the workbench", one_run, where, screen)
@@ -162,7 +173,7 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     from sftui.recipe_file import load_recipe
 
     recipe = load_recipe(options.recipe, options.overrides)
-    if options.output_dir is not None:
+    if getattr(options, "output_dir", None) is not None:
         recipe.output_dir = str(_folder(options))
     return recipe
 
@@ -252,6 +263,41 @@ def _detach(run: RunDirectory) -> int:
         print(f"watch it with: sftui attach {name}", file=sys.stderr)
     print(run.id)
     return 0
+
+
+def _preview(options: argparse.Namespace) -> int:
+    from sftui import preview_text
+
+    if options.row is not None and options.rows is not None:
+        raise InputError("--row and --rows are both given: expected one of them")
+    if options.json and options.svg:
+        raise InputError("--json and --svg are both given: expected one of them")
+    one = options.row if options.row is not None or options.rows is not None else "0"
+    if one is not None and ":" in one:
+        raise InputError(f"found {one}: expected one row number, or --rows A:B", key="--row")
+    views = preview_text.views(
+        _recipe(options),
+        options.rows if one is None else one,
+        options.sequence,
+        held_out=options.eval,
+        key="--rows" if one is None else "--row",
+    )
+    if options.json:
+        for view in views:
+            print(preview_text.dump(view))
+    elif options.svg:
+        preview_text.save_picture(views, options.svg)
+    else:
+        preview_text.print_views(views)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from sftui import check_text
+
+    overviews = check_text.look(_recipe(options))
+    check_text.print_answer(overviews, as_json=options.json)
+    return check_text.verdict(check_text.findings_of(overviews))
 
 
 def _find(options: argparse.Namespace) -> RunDirectory:

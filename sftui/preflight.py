@@ -6,32 +6,45 @@ import difflib
 import os
 from pathlib import Path
 
+from sftui.data.conversation import Conversation
 from sftui.data.formats import read_conversation
-from sftui.data.sequences import held_out_count
-from sftui.data.sources import open_rows
+from sftui.data.hold_out import held_out_count
+from sftui.data.sources import Rows, open_rows
 from sftui.data.tokenizer import load_tokenizer
 from sftui.errors import InputError
-from sftui.recipe import Recipe
+from sftui.recipe import BadRows, Recipe, Source
 
 
 def check(recipe: Recipe) -> None:
     """Raise `InputError` for what would end the run in its first seconds anyway.
 
     Reads no more than the first row of each source and the tokenizer; a model on the Hub is not
-    downloaded for it.
+    downloaded for it, nor is a dataset.
     """
-    total = 0
-    for source in (*recipe.data.train, *recipe.data.eval):
-        rows = open_rows(source)
-        read_conversation(rows[0], source, rows.where(0))
-        total += len(rows)
-    if recipe.data.eval_fraction:
-        held_out_count(total, recipe.data.eval_fraction)
+    data = recipe.data
+    opened = [(source, open_rows(source, wait=False)) for source in (*data.train, *data.eval)]
+    conversations = [_first_conversation(source, rows, data.bad_rows) for source, rows in opened]
+    if data.eval_fraction and all(rows.complete for _, rows in opened):
+        held_out_count(sum(len(rows) for _, rows in opened), data.eval_fraction)
     name = recipe.model.name_or_path
     folder = Path(name)
     if folder.is_absolute():
         _check_model_folder(folder)
-        load_tokenizer(name, recipe.model.revision)
+        tokenizer = load_tokenizer(name, recipe.model.revision, chat_template=data.chat_template)
+        for conversation in filter(None, conversations):
+            tokenizer.templates.choose(conversation)
+
+
+def _first_conversation(source: Source, rows: Rows, bad_rows: BadRows) -> Conversation | None:
+    """The first row; None if it may be left out, or if there is none yet (of a Hub dataset)."""
+    if not len(rows):
+        return None
+    try:
+        return read_conversation(rows[0], source, rows.where(0))
+    except InputError:
+        if bad_rows == "drop":
+            return None
+        raise
 
 
 def _names_in(folder: Path) -> list[str]:

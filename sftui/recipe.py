@@ -22,9 +22,7 @@ from pydantic import (
 Quantization = Literal["none", "nf4", "fp4", "int8"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 Attention = Literal["auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention"]
-RowFormat = Literal[
-    "auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "text"
-]
+RowFormat = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "text"]
 TrainOn = Literal["assistant", "last_assistant", "completion", "everything"]
 Overlength = Literal["drop", "truncate", "error"]
 TruncationSide = Literal["right", "left"]

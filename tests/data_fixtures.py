@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from sftui.data.formats import Conversation, Message
+from sftui.data.conversation import Conversation, Message
 from sftui.data.template import ChatTemplate
 
 CHATML = (

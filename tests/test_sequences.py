@@ -11,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sftui.data import sequences
-from sftui.data.sequences import EncodedData, Sequence, encode_dataset, hold_out, labels, prompt_of
+from sftui.data import store
+from sftui.data.dataset import EncodedData, encode_dataset
+from sftui.data.hold_out import hold_out
+from sftui.data.sequences import Sequence, labels, prompt_of
 from sftui.data.tokenizer import ChatTokenizer, load_tokenizer
 from sftui.errors import InputError
 from sftui.recipe import DataSection
@@ -76,7 +78,7 @@ def test_trained_tokens_spell_the_trained_text(
         located = tokenizer.trained_text(conversation(*messages), "assistant")
         [sequence] = encode(tmp_path, [{"messages": messages}], tokenizer, max_length=10_000).train
         assert tokenizer.decode(sequence.input_ids) == located.text
-        expected = "".join(located.text[start:end] for start, end, _ in located.spans)
+        expected = "".join(located.text[start:end] for start, end, *_ in located.spans)
         assert trained_text(sequence, tokenizer) == expected
 
 
@@ -229,14 +231,15 @@ def test_chunks_make_no_difference_and_progress_is_told(
 ) -> None:
     asked = section(train=write(tmp_path, answers(*map(str, range(10)))), eval_fraction=0.2)
     whole = encode_dataset(asked, tokenizer, seed=1)
-    monkeypatch.setattr(sequences, "_CHUNK_ROWS", 3)
+    monkeypatch.setattr(store, "CHUNK_ROWS", 3)
     told: list[tuple[int, int]] = []
     assert encode_dataset(asked, tokenizer, 1, lambda *at: told.append(at)).fingerprint == whole.fingerprint
-    assert told == [(3, 10), (6, 10), (8, 10), (10, 10)]
+    assert told == [(3, 10), (6, 10), (9, 10), (10, 10)]
 
 
 def test_half_a_surrogate_pair_is_an_error_with_its_row(tmp_path: Path, tokenizer: ChatTokenizer) -> None:
-    with pytest.raises(InputError, match=r"train\.jsonl:2: holds '\\ud83d', half a surrogate pair"):
+    said = r"train\.jsonl:2: answer: character 1 is '\\ud83d', half of a surrogate pair"
+    with pytest.raises(InputError, match=said):
         encode(tmp_path, answers("a", "\ud83d"), tokenizer)
 
 

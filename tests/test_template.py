@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftui.data.formats import Conversation, Message
+from sftui.data.conversation import Conversation, Message
 from sftui.data.template import ChatTemplates
 from sftui.data.turns import trained_text
 from sftui.errors import InputError
@@ -41,7 +41,7 @@ EXPECTED: dict[str, Callable[[str, bool], str]] = {
 def trained(template: str, talk: Conversation, train_on: TrainOn = "assistant") -> list[tuple[int, str]]:
     """Turn and text of each trained span."""
     located = trained_text(chat_template(getattr(given_templates, template)), talk, train_on)
-    return [(turn, located.text[start:end]) for start, end, turn in located.spans]
+    return [(turn, located.text[start:end]) for start, end, turn, _ in located.spans]
 
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -178,14 +178,14 @@ def test_generation_markers_decide() -> None:
     )
     talk = conversation(user("a"), assistant("b"), user("a"), assistant("c"))
     located = trained_text(chat_template(template), talk, "assistant")
-    assert [(turn, located.text[start:end]) for start, end, turn in located.spans] == [(1, "b"), (3, "c")]
+    assert [(turn, located.text[start:end]) for start, end, turn, _ in located.spans] == [(1, "b"), (3, "c")]
 
 
 def test_generation_markers_may_leave_out_turns() -> None:
     template = given_templates.MARKED.replace("== 'assistant'", "== 'assistant' and loop.last")
     talk = conversation(user("a"), assistant("b"), user("a"), assistant("c"))
     located = trained_text(chat_template(template), talk, "assistant")
-    assert [(turn, located.text[start:end]) for start, end, turn in located.spans] == [(3, "c<|im_end|>")]
+    assert [(turn, located.text[start:end]) for start, end, turn, _ in located.spans] == [(3, "c<|im_end|>")]
 
 
 def test_train_on_selects_turns() -> None:
@@ -232,7 +232,7 @@ def test_a_template_that_fails_is_quoted_too() -> None:
 
 
 def test_a_template_that_is_no_jinja_is_an_error() -> None:
-    with pytest.raises(InputError, match=r"not valid Jinja: .*its line 2"):
+    with pytest.raises(InputError, match=r"not valid Jinja: .*line 2 of the template"):
         chat_template("x\n{% if %}").render([user("a")])
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from sftui.data import model_files
-from sftui.data.formats import Conversation
+from sftui.data.conversation import Conversation
 from sftui.data.mask import trained_mask
 from sftui.data.tokenizer import ChatTokenizer, load_tokenizer
 from sftui.data.turns import trained_text

@@ -31,8 +31,8 @@ class RowsPane(Vertical):
     class Found(Message):
         """From the thread of search number `search`: rows that match, and how many have been looked at."""
 
-        def __init__(self, search: int, rows: list[int], looked: int) -> None:
-            self.search, self.rows, self.looked = search, rows, looked
+        def __init__(self, search: int, rows: list[int], looked: int, finished: bool) -> None:
+            self.search, self.rows, self.looked, self.finished = search, rows, looked, finished
             super().__init__()
 
     class Listed(Message):
@@ -49,6 +49,7 @@ class RowsPane(Vertical):
         self._masks = 0, 0
         self._search: Search | None = None
         self._searches = 0
+        self._query: Query | None = None
         self._matches: array[int] | None = None
         self._looked = 0
 
@@ -73,7 +74,11 @@ class RowsPane(Vertical):
 
     def show(self, overview: Overview) -> None:
         """Follow the analysis."""
-        self._overview = overview
+        before, self._overview = self._overview, overview
+        ended = overview.state == "done" and (before is None or before.state != "done")
+        if ended and self._query is not None and self._query.needs_counts:
+            # What was looked for among the rows that were known is now known of all.
+            self._look_for(self._query)
         rows: Sequence[int] = range(overview.rows) if self._matches is None else self._matches
         self.list.show(overview, rows, self._masks)
         self._columns.show(Content(self.list.heading()))
@@ -103,26 +108,31 @@ class RowsPane(Vertical):
     @on(Filter.Asked)
     def _asked(self, message: Filter.Asked) -> None:
         row = self.list.row
-        self._end_search()
-        if message.query is not None and self._desk is not None:
-            self._matches = array("L")
-            self._search = self._find(self._desk, message.query, self._searches)
+        self._look_for(message.query)
         if self._overview is not None:
             self.show(self._overview)
         if self._matches is None:
             self.go_to(row)
         self.post_message(self.Listed())
 
+    def _look_for(self, query: Query | None) -> None:
+        """Begin a search, or show all rows."""
+        self._end_search()
+        self._query = query
+        if query is not None and self._desk is not None:
+            self._matches = array("L")
+            self._search = self._find(self._desk, query, self._searches)
+
     def _find(self, desk: Desk, query: Query, number: int) -> Search:
         def found(rows: list[int], looked: int, finished: bool) -> None:
-            self.post_message(self.Found(number, rows, looked))
+            self.post_message(self.Found(number, rows, looked, finished))
 
         return desk.find(self._side, query, found)
 
     def _end_search(self) -> None:
         if self._search is not None:
             self._search.cancel()
-        self._search, self._matches, self._looked = None, None, 0
+        self._search, self._matches, self._looked, self._query = None, None, 0, None
         self._searches += 1
 
     @on(Found)
@@ -134,6 +144,9 @@ class RowsPane(Vertical):
         self._looked = message.looked
         self.show(self._overview)
         self.post_message(self.Listed())
+        problem = self._search.problem if message.finished and self._search is not None else None
+        if problem is not None:
+            self.app.notify(problem, severity="warning", timeout=8, markup=False)
 
     # -- findings
 

@@ -1,7 +1,7 @@
 """The Jinja environment that chat templates are written for.
 
 Imported when a template is first rendered, not before: jinja2 is slow to import. Templates come with
-models, from strangers, and therefore run in Jinja's sandbox.
+models, from strangers, and therefore run in a sandbox.
 """
 
 from __future__ import annotations
@@ -9,23 +9,22 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from jinja2 import Template, TemplateError, nodes
+from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.runtime import Context, Macro
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
-# Noncharacters of Unicode, which valid text does not hold.
-GENERATION_START, GENERATION_END = "\ufdd0", "\ufdd1"
+from sftui.data.sandbox import BoundedSandbox, guarded_json
+
+MAX_TEMPLATE = 1_000_000  # characters of a template
 
 
 class GenerationBlocks(Extension):
     """`{% generation %}..{% endgeneration %}`: what the model is to produce.
 
-    Renders as its content, between GENERATION_START and GENERATION_END if the template is rendered
-    with `mark_generation=True`.
+    Renders as its content, between the two texts `mark_generation` if the template is rendered with them.
     """
 
     tags = {"generation"}
@@ -39,7 +38,8 @@ class GenerationBlocks(Extension):
 
     def _mark(self, context: Context, caller: Macro) -> str:
         content = str(caller())
-        return f"{GENERATION_START}{content}{GENERATION_END}" if context.get("mark_generation") else content
+        marks: tuple[str, str] | None = context.get("mark_generation")
+        return content if marks is None else f"{marks[0]}{content}{marks[1]}"
 
 
 class _PlainNamespace(Namespace):
@@ -78,11 +78,11 @@ def _raise_exception(message: str) -> NoReturn:
     raise TemplateError(message)
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
+def _environment() -> BoundedSandbox:
+    environment = BoundedSandbox(
         trim_blocks=True, lstrip_blocks=True, extensions=[GenerationBlocks, loopcontrols]
     )
-    environment.filters["tojson"] = _to_json
+    environment.filters["tojson"] = guarded_json(_to_json)
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["namespace"] = _PlainNamespace
     return environment
@@ -93,7 +93,12 @@ _ENVIRONMENT = _environment()
 
 def compile_template(text: str) -> Template:
     """Compile a chat template; raises jinja2.TemplateSyntaxError."""
-    return _ENVIRONMENT.from_string(text)
+    if len(text) > MAX_TEMPLATE:
+        raise TemplateSyntaxError(f"it has more than {MAX_TEMPLATE:,} characters", 1)
+    try:
+        return _ENVIRONMENT.from_string(text)
+    except (RecursionError, MemoryError, SyntaxError) as error:  # what Python's own compiler may say
+        raise TemplateSyntaxError(f"it is nested too deeply ({error})", 1) from error
 
 
 def has_generation_blocks(text: str) -> bool:
@@ -101,3 +106,31 @@ def has_generation_blocks(text: str) -> bool:
     if "endgeneration" not in text:
         return False
     return any(kind == "name" and value == "endgeneration" for _, kind, value in _ENVIRONMENT.lex(text))
+
+
+def words_sought(text: str) -> tuple[str, ...]:
+    """Lower-case texts that the template may look for in a content: `'</think>' in message.content`.
+
+    They are all of its texts that it compares with something other than a role, or gives to a filter,
+    a test or a method. A content without any of them takes the same course as any other such content.
+    """
+    tree = _ENVIRONMENT.parse(text)
+    roles = {
+        id(constant)
+        for compared in tree.find_all(nodes.Compare)
+        if _is_role(compared.expr)
+        for constant in compared.find_all(nodes.Const)
+    }
+    found = {
+        constant.value.lower()
+        for node in tree.find_all((nodes.Compare, nodes.Call, nodes.Filter, nodes.Test))
+        for constant in node.find_all(nodes.Const)
+        if isinstance(constant.value, str) and constant.value.strip() and id(constant) not in roles
+    }
+    return tuple(sorted(found))
+
+
+def _is_role(node: nodes.Node) -> bool:
+    if isinstance(node, nodes.Getattr):
+        return node.attr == "role"
+    return isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and node.arg.value == "role"

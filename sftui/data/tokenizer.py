@@ -7,7 +7,6 @@ vocabulary with another rule for the space after a special token.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,18 +14,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftui.data.formats import Conversation
+from sftui.data.conversation import Conversation
+from sftui.data.mask import Offsets
 from sftui.data.model_files import model_directory
-from sftui.data.template import ChatTemplate, ChatTemplates
+from sftui.data.template import ChatTemplates
+from sftui.data.template_files import available_names, load_templates, read_object
 from sftui.data.turns import TrainedText, trained_text
-from sftui.errors import InputError, shorten
+from sftui.data.words import WordEncoder
+from sftui.errors import InputError
 from sftui.recipe import TrainOn
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Encoding, Tokenizer
 
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-_TEMPLATE_PLACES = "chat_template.jinja, additional_chat_templates, tokenizer_config.json, chat_template.json"
+
+_COMPARED = 64  # of so many texts that are encoded word by word, one is by the library as well
 
 # Tokens that exist for padding, then tokens that exist for nothing yet, by the names models give them.
 _PADDING = re.compile(r"<pad>|\[pad\]|<\|pad\|>|<\|finetune_right_pad_id\|>|<\|padding\|>", re.IGNORECASE)
@@ -38,11 +41,15 @@ class ChatTokenizer:
     """What turns a conversation into token ids.
 
     `special_tokens` are by name (`eos_token`: `</s>`); `special_strings` and `special_ids` are all
-    special tokens. `pad_token` may be the end token in a model without a better one: padding must be
-    masked by position, never by id.
+    special tokens. `directory` holds its files; `now` is what templates that print the date are told.
+    `adds_bos`: the tokenizer itself puts the bos_token before a plain text. `pad_token` may be the end
+    token in a model without a better one: padding must be masked by position, never by id.
     """
 
     name_or_path: str
+    revision: str | None
+    directory: Path
+    now: datetime
     backend: Tokenizer
     templates: ChatTemplates
     special_tokens: Mapping[str, str]
@@ -50,6 +57,8 @@ class ChatTokenizer:
     special_ids: frozenset[int]
     pad_token: str
     pad_token_id: int
+    adds_bos: bool
+    words: WordEncoder
 
     @property
     def bos_token_id(self) -> int | None:
@@ -79,6 +88,31 @@ class ChatTokenizer:
         ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
         return ids
 
+    def tokenize(self, texts: Sequence[str]) -> list[tuple[list[int], Sequence[tuple[int, int]]]]:
+        """The ids of rendered texts, and for each id the characters that it covers.
+
+        Known words are not encoded again where that is certain to give the library's ids; every 64th such
+        text is encoded by both.
+        """
+        known = [self.words.encode(text) for text in texts]
+        for at in range(0, len(texts), _COMPARED):
+            tokens = known[at]
+            if tokens is not None and tokens.ids != self.encode(texts[at]):
+                self.words.give_up()
+                known = [None] * len(texts)
+                break
+        rest = iter(
+            self.encode_batch([text for text, tokens in zip(texts, known, strict=True) if tokens is None])
+        )
+        found: list[tuple[list[int], Sequence[tuple[int, int]]]] = []
+        for tokens in known:
+            if tokens is not None:
+                found.append((tokens.ids, tokens))
+            else:
+                encoding = next(rest)
+                found.append((encoding.ids, Offsets(encoding)))
+        return found
+
     def encode_batch(self, texts: Sequence[str]) -> list[Encoding]:
         """The same for many texts, on all cores, with the character offsets of every token."""
         return self.backend.encode_batch(list(texts), add_special_tokens=False)
@@ -93,18 +127,24 @@ class ChatTokenizer:
 
 
 def load_tokenizer(
-    name_or_path: str, revision: str | None = None, *, now: datetime | None = None
+    name_or_path: str,
+    revision: str | None = None,
+    *,
+    now: datetime | None = None,
+    chat_template: str | None = None,
 ) -> ChatTokenizer:
     """Load the tokenizer of a local directory or a Hub model.
 
-    `now` is what templates that print the date are told; by default the time of this call. Give it the
-    time a run was started to make that run's texts again. Raises InputError if the model or its
-    tokenizer.json cannot be found or read; a missing chat template is reported when one is needed.
+    `chat_template` names one of the model's own templates or of ours, or is the path of a .jinja file; by
+    default the model's own is used. `now` is what templates that print the date are told; by default the
+    time of this call. Give it the time a run was started to make that run's texts again. Raises InputError
+    if the model, its tokenizer.json or the template cannot be found or read; a model's lack of a chat
+    template is reported when one is needed.
     """
     directory = model_directory(name_or_path, revision)
-    config = _read_object(directory / "tokenizer_config.json")
+    config = read_object(directory / "tokenizer_config.json")
     if "added_tokens_decoder" not in config:  # how older models named their special tokens
-        config |= _read_object(directory / "special_tokens_map.json")
+        config |= read_object(directory / "special_tokens_map.json")
     backend = _read_backend(directory, name_or_path)
     named = _named_tokens(config)
     if backend.padding and "pad_token" not in named:
@@ -112,28 +152,45 @@ def load_tokenizer(
     _add_tokens(backend, config, named)
     backend.no_padding()
     backend.no_truncation()
+    begins_text = _begins_text(backend, named)
     # It would add no ids here, but it trims spaces off the offsets by which tokens are marked.
     backend.post_processor = None
     added = backend.get_added_tokens_decoder()
     strings = {token.content for token in added.values() if token.special} | set(named.values())
     special = frozenset(string for string in strings if string.strip())
     moment = now or datetime.now()
-    templates = {
-        name: ChatTemplate(text, named, special, moment)
-        for name, text in _read_templates(directory, config).items()
-    }
+    templates = load_templates(
+        name_or_path,
+        directory,
+        config,
+        chat_template,
+        special_tokens=named,
+        special_strings=special,
+        begins_text=begins_text,
+        now=moment,
+    )
     pad_token, pad_id = _padding(backend, named, added)
     ids = (backend.token_to_id(string) for string in special)
     return ChatTokenizer(
         name_or_path=name_or_path,
+        revision=revision,
+        directory=directory,
+        now=moment,
         backend=backend,
-        templates=ChatTemplates(templates, f"{_TEMPLATE_PLACES} of {name_or_path}"),
+        templates=templates,
         special_tokens=named,
         special_strings=special,
         special_ids=frozenset(i for i in ids if i is not None),
         pad_token=pad_token,
         pad_token_id=pad_id,
+        adds_bos=begins_text,
+        words=WordEncoder(backend),
     )
+
+
+def available_templates(tokenizer: ChatTokenizer) -> tuple[str, ...]:
+    """The names of chat templates that a recipe can choose from: the model's own, then ours."""
+    return available_names(tokenizer.templates)
 
 
 def _read_backend(directory: Path, name: str) -> Tokenizer:
@@ -151,47 +208,6 @@ def _read_backend(directory: Path, name: str) -> Tokenizer:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception
         raise InputError(f"not a tokenizer of the tokenizers library: {error}", file=path) from error
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; empty if there is no such file."""
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read as JSON: {error}", file=path) from error
-    if not isinstance(value, dict):
-        raise InputError("expected a JSON object", file=path)
-    return value
-
-
-def _read_templates(directory: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """Chat templates by name. Files of their own win over the configuration, as in transformers."""
-    files = {path.stem: path for path in sorted((directory / "additional_chat_templates").glob("*.jinja"))}
-    if (directory / "chat_template.jinja").is_file():
-        files["default"] = directory / "chat_template.jinja"
-    if files:
-        return {name: _read_text(path) for name, path in files.items()}
-    # Processors of multimodal models keep theirs in chat_template.json.
-    found = config.get("chat_template") or _read_object(directory / "chat_template.json").get("chat_template")
-    if isinstance(found, list) and all(isinstance(entry, dict) for entry in found):
-        found = {entry.get("name"): entry.get("template") for entry in found}
-    templates = found if isinstance(found, dict) else {"default": found} if found else {}
-    if not all(isinstance(name, str) and isinstance(text, str) for name, text in templates.items()):
-        raise InputError(
-            f"found {shorten(found)}: expected a template, or a list of {{name: .., template: ..}}",
-            file=directory,
-            key="chat_template",
-        )
-    return templates
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read as text: {error}", file=path) from error
 
 
 def _content(token: object) -> str | None:
@@ -230,6 +246,12 @@ def _add_tokens(backend: Tokenizer, config: Mapping[str, Any], named: Mapping[st
         if string not in known:
             known.add(string)
             (backend.add_special_tokens if token.special else backend.add_tokens)([token])
+
+
+def _begins_text(backend: Tokenizer, named: Mapping[str, str]) -> bool:
+    """Whether the tokenizer itself puts the bos_token before a text."""
+    ids = backend.encode("a").ids
+    return bool(ids) and "bos_token" in named and ids[0] == backend.token_to_id(named["bos_token"])
 
 
 def _padding(

@@ -1,4 +1,4 @@
-"""What is known of one row, ready to be shown: the tokens with their labels and why, the turns, the findings."""
+"""What is known of one row, ready to be shown: tokens with labels and why, turns, findings."""
 
 from __future__ import annotations
 
@@ -105,8 +105,9 @@ class RowLine:
 class Finding:
     """One thing found in a dataset: in how many rows, in which first, what it means and what to do.
 
-    `rows` are training rows, `eval_rows` held-out ones, the first few of each; `examples` are details of
-    the first few as `train.jsonl:12: ..`. `message` is one line with the count in it.
+    `rows` are training rows, `eval_rows` held-out ones, the first few of each; of the `count`, `eval_count`
+    are held out. `examples` are details of the first few as `train.jsonl:12: ..`. `message` is one line
+    with the count in it.
     """
 
     code: str
@@ -118,3 +119,4 @@ class Finding:
     why: str
     remedy: str
     examples: tuple[str, ...] = ()
+    eval_count: int = 0

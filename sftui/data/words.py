@@ -72,6 +72,8 @@ class WordEncoder:
             steps = steps[0]["pretokenizers"]
         # The last step spells bytes as characters: words would look otherwise to any after it.
         if steps[-1]["type"] == "ByteLevel" and not any(step["type"] == "ByteLevel" for step in steps[:-1]):
+            if not steps[-1].get("use_regex", True) and not steps[-1]["add_prefix_space"]:
+                del steps[-1]  # it spells, and cuts nothing
             cuts = [_cut(step) for step in steps]
             if None not in cuts:
                 self._cuts = [cut for cut in cuts if cut is not None]
@@ -194,7 +196,7 @@ def _cut(step: dict[str, Any]) -> Cut | None:
     """A step of a pre-tokenizer as a function of a text; None if it is none that we know."""
     kind = step["type"]
     if kind == "ByteLevel" and not step["add_prefix_space"]:
-        return _isolating(_GPT2) if step.get("use_regex", True) else lambda text: [text]
+        return _isolating(_GPT2)
     if kind == "Digits":
         return _isolating(r"\p{N}" if step["individual_digits"] else r"\p{N}+")
     if kind == "Split" and step["behavior"] == "Isolated" and not step["invert"]:

@@ -32,7 +32,8 @@ class Collator:
     Gives `input_ids` and `labels` of shape (batch, length), int64, and `rows`, the positions in the
     dataset. Labels are -100 where untrained, on the first token and on padding: padding is masked by
     position, so a pad token that is also the end of turn stays trained. `attention_mask` is there
-    only when something is padded: without it attention kernels take their fast causal path.
+    only when something is padded: without it attention kernels take their fast causal path. `weights`
+    (batch, length), float32, is there only when a sequence has weights; the others' tokens count 1.
     """
 
     def __init__(self, pad_id: int) -> None:
@@ -58,17 +59,46 @@ class Collator:
         }
         if not bool(mask.all()):
             batch["attention_mask"] = mask
+        if any(sequence.weights is not None for _, sequence in items):
+            batch["weights"] = _weights([sequence for _, sequence in items], longest)
         return batch
 
 
-def token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Summed cross entropy of each token given those before it.
+def token_loss(
+    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Summed cross entropy of each token given those before it, each times its weight.
 
     `logits` (batch, length, vocabulary) of any float type, `targets` (batch, length) int64 with -100
-    where nothing is trained. Returns a scalar in float32: the sum over trained tokens, in nats.
+    where nothing is trained, `weights` (batch, length) float32, None for 1 everywhere. Returns a scalar
+    in float32: the sum over trained tokens, in nats.
     """
     shifted = torch.nn.functional.pad(targets, (0, 1), value=IGNORED)[:, 1:].reshape(-1)
     flat = logits.float().view(-1, logits.shape[-1])
-    return torch.nn.functional.cross_entropy(
-        flat, shifted.to(flat.device), ignore_index=IGNORED, reduction="sum"
-    )
+    shifted = shifted.to(flat.device)
+    if weights is None:
+        return torch.nn.functional.cross_entropy(flat, shifted, ignore_index=IGNORED, reduction="sum")
+    # A number a token: nothing of the vocabulary's size is kept beside what the plain sum keeps.
+    each = torch.nn.functional.cross_entropy(flat, shifted, ignore_index=IGNORED, reduction="none")
+    shares = torch.nn.functional.pad(weights, (0, 1))[:, 1:].reshape(-1)
+    return (each * shares.to(flat.device)).sum()
+
+
+def total_weight(targets: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """What `token_loss` of these is to be divided by for a mean.
+
+    A scalar in float64: the weights of the trained tokens, summed; their number where `weights` is None.
+    """
+    trained = targets[:, 1:] != IGNORED
+    if weights is None:
+        return trained.sum().double()
+    return weights[:, 1:].masked_fill(~trained, 0).double().sum()
+
+
+def _weights(sequences: Many[Sequence], longest: int) -> torch.Tensor:
+    """(batch, longest), float32: 1 in rows without weights, where labels alone say what counts."""
+    shares = torch.ones((len(sequences), longest), dtype=torch.float32)
+    for row, sequence in enumerate(sequences):
+        if sequence.weights is not None:
+            shares[row, : len(sequence)] = torch.tensor(list(sequence.weights), dtype=torch.float32)
+    return shares

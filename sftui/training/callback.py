@@ -108,7 +108,9 @@ class StepCallback(transformers.TrainerCallback):
                 "asked to evaluate, but no rows are held out: see data.eval and data.eval_fraction"
             )
         if asked & SAMPLE and not self.sampling and self.journal:
-            self.journal.warn("asked for answers, but training.sample_rows is 0 or no rows are held out")
+            self.journal.warn(
+                "asked for answers, but training.sample_rows is 0 or no held-out row has a turn to answer"
+            )
         if has_eval and (asked & EVALUATE or (last and self.trainer.recipe.training.eval_strategy != "no")):
             control.should_evaluate = True
         if asked & SAVE:

@@ -8,8 +8,11 @@ from sftui import __version__
 from sftui.recipe import Recipe
 
 
-def model_card(recipe: Recipe, step: int, eval_loss: float | None) -> str:
-    """Markdown in the Hub's form; a local base model is named without its path."""
+def model_card(recipe: Recipe, step: int, eval_loss: float | None, *, own_template: bool) -> str:
+    """Markdown in the Hub's form; a local base model is named without its path.
+
+    `own_template` tells whether the model comes with a chat template: plain texts are trained without.
+    """
     base = recipe.model.name_or_path
     local = Path(base).is_absolute()
     name = recipe.model.short_name if local else base
@@ -38,6 +41,7 @@ def model_card(recipe: Recipe, step: int, eval_loss: float | None) -> str:
         kind,
         "",
         f"Trained on {data} for {step:,} steps with sftui {__version__}.{held_out}",
+        *_template(recipe.data.chat_template, own_template),
         "The run's `recipe.yaml` repeats it.",
         "",
         "```python",
@@ -45,3 +49,13 @@ def model_card(recipe: Recipe, step: int, eval_loss: float | None) -> str:
         "```",
     ]
     return "\n".join(text) + "\n"
+
+
+def _template(name: str | None, own_template: bool) -> list[str]:
+    """Which chat template the conversations were rendered with; of a file its name, not its path."""
+    if name is None:
+        return ["Conversations are rendered with the model's own chat template."] if own_template else []
+    return [
+        f"Conversations are rendered with the chat template {Path(name).name}, "
+        "here as `chat_template.jinja`, instead of the model's own."
+    ]

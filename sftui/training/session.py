@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
-from sftui.data.model_files import SMALL_FILES, model_directory
-from sftui.data.sequences import EncodedData, encode_dataset, prompt_of
+from sftui.data.dataset import EncodedData, encode_dataset
+from sftui.data.sequences import prompt_of
 from sftui.data.tokenizer import ChatTokenizer, load_tokenizer
 from sftui.errors import InputError
 from sftui.recipe import Recipe
@@ -25,6 +27,8 @@ from sftui.training.card import model_card
 from sftui.training.journal import Journal
 from sftui.training.model import check_device, compute_dtype, count_parameters, device, load_model
 from sftui.training.samples import Question, Sampling
+from sftui.training.tokenizer_check import check_tokenizer
+from sftui.training.tokenizer_files import standalone
 from sftui.training.trainer import SftTrainer
 
 log = logging.getLogger("sftui")
@@ -87,8 +91,15 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
         journal.phase("saving the result")
     if recipe.adapter is not None or not trainer.stopped:
         target = run.adapter if recipe.adapter else run.model
-        card = model_card(recipe, trainer.state.global_step, journal.status.eval_loss if journal else None)
-        trainer.save_result(target, _tokenizer_files(recipe), card)
+        card = model_card(
+            recipe,
+            trainer.state.global_step,
+            journal.status.eval_loss if journal else None,
+            own_template=bool(tokenizer.templates.by_name),
+        )
+        chosen = tokenizer.templates.chosen_template
+        template = None if chosen is None else standalone(chosen, tokenizer.special_tokens)
+        trainer.save_result(target, tokenizer.directory, template, card)
         if trainer.failed_save is not None:
             trainer.failed_save.add_note(f"{target.name} is saved: {target}")
     if trainer.failed_save is not None:
@@ -113,7 +124,9 @@ def _encode(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> tuple
         journal.phase("reading the data")
     section = recipe.model
     # Templates that print the date are told that of the run, so that a resumed run trains on the same text.
-    tokenizer = load_tokenizer(section.name_or_path, section.revision, now=_began(run))
+    tokenizer = load_tokenizer(
+        section.name_or_path, section.revision, now=_began(run), chat_template=recipe.data.chat_template
+    )
     data = encode_dataset(recipe.data, tokenizer, seed=recipe.training.seed, progress=progress)
     if journal:
         for notice in data.notices:
@@ -125,6 +138,8 @@ def _encode(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> tuple
                 file=run.id,
                 hint="start a new run; or put the old files back and resume",
             )
+        journal.phase("comparing the tokenizer with transformers'")
+        check_tokenizer(recipe, tokenizer, data.train, data.train_corpus, journal)
     return data, tokenizer
 
 
@@ -147,37 +162,43 @@ def _began(run: RunDirectory) -> datetime:
         return datetime.now()
 
 
-def _tokenizer_files(recipe: Recipe) -> list[Path]:
-    """The tokenizer's files as they came with the model: the result carries them along unchanged."""
-    folder = model_directory(recipe.model.name_or_path, recipe.model.revision)
-    kept = (name for name in SMALL_FILES if name not in ("config.json", "generation_config.json"))
-    return [file for name in kept for file in folder.glob(name)]
-
-
 def _sampling(
     recipe: Recipe, model: Any, tokenizer: ChatTokenizer, data: EncodedData, journal: Journal | None
 ) -> Sampling | None:
-    """The held-out questions that the model answers, where the recipe asks for any."""
+    """The held-out questions that the model answers, where the recipe asks for any and there are some."""
     count = recipe.training.sample_rows
     if journal is None or not count:
         return None
-    questions = []
-    for sequence in data.eval[:count]:
-        conversation = data.eval_corpus[sequence.row]
-        ids, expected = prompt_of(conversation, tokenizer)
-        turn = conversation.assistant_turns()[-1]
-        asked = (m for m in reversed(conversation.messages[:turn]) if isinstance(m.get("content"), str))
-        prompt = str(next((message["content"] for message in asked), ""))
-        questions.append(Question(sequence.row, sequence.where, tuple(ids), prompt, expected))
+    questions = tuple(islice(_questions(tokenizer, data), count))
+    if not questions:
+        return None
     return Sampling(
         model=model,
         tokenizer=tokenizer,
-        questions=tuple(questions),
+        questions=questions,
         max_new_tokens=recipe.training.sample_max_new_tokens,
         stop_ids=_stop_ids(tokenizer, data),
         pad_id=tokenizer.pad_token_id,
         journal=journal,
     )
+
+
+def _questions(tokenizer: ChatTokenizer, data: EncodedData) -> Iterator[Question]:
+    """The held-out rows that have an answer, each once: a row may have a sequence for each of its turns."""
+    seen: set[int] = set()
+    for sequence in data.eval:
+        if sequence.row in seen:
+            continue
+        seen.add(sequence.row)
+        conversation = data.eval_corpus[sequence.row]
+        try:
+            ids, expected = prompt_of(conversation, tokenizer)
+        except InputError:  # nothing in it is asked: a plain text, say
+            continue
+        turn = conversation.assistant_turns()[-1]
+        asked = (m for m in reversed(conversation.messages[:turn]) if isinstance(m.get("content"), str))
+        prompt = str(next((message["content"] for message in asked), ""))
+        yield Question(sequence.row, sequence.where, tuple(ids), prompt, expected)
 
 
 def _stop_ids(tokenizer: ChatTokenizer, data: EncodedData) -> tuple[int, ...]:

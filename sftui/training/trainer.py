@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,9 +17,10 @@ from sftui.data.sequences import Sequence
 from sftui.recipe import Recipe
 from sftui.runs.directory import RunDirectory
 from sftui.training import checkpoint
-from sftui.training.batch import IGNORED, Collator, SequenceDataset, token_loss
+from sftui.training.batch import IGNORED, Collator, SequenceDataset, token_loss, total_weight
 from sftui.training.failure import NonFiniteError, short
 from sftui.training.journal import Journal
+from sftui.training.tokenizer_files import write_tokenizer
 
 log = logging.getLogger("sftui")
 
@@ -35,7 +35,8 @@ class EvaluationInterruptedError(Exception):
 class SftTrainer(transformers.Trainer):
     """Trains on `Sequence`s; the loss is the mean over trained tokens of the whole effective batch.
 
-    `journal` is None in all but the first process of a run on several devices.
+    Where sequences have weights it is the weighted mean: sum(weight * loss) / sum(weight). `journal` is
+    None in all but the first process of a run on several devices.
     """
 
     def __init__(
@@ -77,6 +78,20 @@ class SftTrainer(transformers.Trainer):
 
     # -- loss ------------------------------------------------------------------------------------
 
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor | None:
+        """What the summed losses of a step are divided by: its trained tokens, each counted by its weight.
+
+        The same on all processes; None where there are no batches.
+        """
+        if not batch_samples:
+            return None
+        shares = [total_weight(batch["labels"], batch.get("weights")) for batch in batch_samples]
+        total = torch.stack(shares).sum().to(device)
+        if self.accelerator.num_processes > 1:
+            total = self.accelerator.reduce(total, reduction="sum")
+        # In double precision up to here: this one rounding is that of a division by the plain count.
+        return total.float()
+
     def compute_loss(
         self,
         model: Any,
@@ -84,15 +99,17 @@ class SftTrainer(transformers.Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """Summed cross entropy over the trained tokens of the effective batch on all processes.
+        """This micro-batch's summed, weighted cross entropy over the sum of the weights of the effective
+        batch on all processes.
 
         Scaled up by the number of processes, since DDP averages gradients over them.
         """
         inputs = dict(inputs)
-        rows, targets = inputs.pop("rows"), inputs.pop("labels")
+        rows, targets, weights = inputs.pop("rows"), inputs.pop("labels"), inputs.pop("weights", None)
         outputs = model(**inputs, use_cache=False)
         assert num_items_in_batch is not None
-        loss = token_loss(outputs.logits, targets) / num_items_in_batch * self.accelerator.num_processes
+        summed = token_loss(outputs.logits, targets, weights)
+        loss = summed / num_items_in_batch * self.accelerator.num_processes
         self._micro_losses.append(loss.detach())
         self._micro_rows.append(rows)
         return (loss, outputs) if return_outputs else loss
@@ -147,13 +164,14 @@ class SftTrainer(transformers.Trainer):
     ) -> dict[str, float]:
         """Mean loss over all trained tokens of the held-out rows, in nats a token.
 
-        Batch by batch, logits are dropped at once: the stock loop averages over batches, not tokens.
+        Weighted as in training where the rows have weights: sum(weight * loss) / sum(weight). Batch by
+        batch, logits are dropped at once: the stock loop averages over batches, not tokens.
         """
         started = time.monotonic()
         model = self.model
         was_training = model.training
         model.eval()
-        totals = torch.zeros(2, dtype=torch.float64, device=self.args.device)
+        totals = torch.zeros(3, dtype=torch.float64, device=self.args.device)
         if self.journal:
             self.journal.phase("evaluating")
         loader = self.get_eval_dataloader(eval_dataset)
@@ -163,9 +181,11 @@ class SftTrainer(transformers.Trainer):
                     self._raise_if_asked_to_stop()
                     batch = dict(self._prepare_inputs(inputs))
                     targets = self._without_repeats(turn, batch.pop("rows"), batch.pop("labels"))
+                    weights = batch.pop("weights", None)
                     logits = model(**batch, use_cache=False).logits
-                    totals[0] += token_loss(logits, targets).double()
-                    totals[1] += (targets != IGNORED).sum()
+                    totals[0] += token_loss(logits, targets, weights).double()
+                    totals[1] += total_weight(targets, weights)
+                    totals[2] += (targets != IGNORED).sum()
         except EvaluationInterruptedError:
             self.halt()
             return {}
@@ -175,8 +195,8 @@ class SftTrainer(transformers.Trainer):
                 self.journal.phase("")
         if self.accelerator.num_processes > 1:
             totals = self.accelerator.reduce(totals, reduction="sum")
-        summed, tokens = totals.tolist()
-        loss = summed / tokens if tokens else math.nan
+        summed, weight, tokens = totals.tolist()
+        loss = summed / weight if weight else math.nan
         if self.journal:
             step, seconds = self.state.global_step, time.monotonic() - started
             log.info("evaluation at step %s: loss %.4f (%.1f s)", f"{step:,}", loss, seconds)
@@ -268,8 +288,11 @@ class SftTrainer(transformers.Trainer):
             self.journal.update(step=state.global_step, max_steps=state.max_steps)
         return True
 
-    def save_result(self, target: Path, tokenizer_files: Iterable[Path], card: str) -> None:
-        """Write the trained adapter (or model), tokenizer and README to `target`, or leave it as it was."""
+    def save_result(self, target: Path, base: Path, chat_template: str | None, card: str) -> None:
+        """Write the trained adapter (or model), tokenizer and README to `target`, or leave it as it was.
+
+        The tokenizer's files are those of `base`, with `chat_template` in place of its own if given.
+        """
         written = checkpoint.staging(self.run) / target.name
         if self.args.should_save:
             written.mkdir(parents=True, exist_ok=True)
@@ -277,7 +300,6 @@ class SftTrainer(transformers.Trainer):
         if self.args.should_save:
             # A pickle of our arguments: nobody needs it to use the result.
             (written / "training_args.bin").unlink(missing_ok=True)
-            for file in tokenizer_files:
-                shutil.copyfile(file, written / file.name)
+            write_tokenizer(base, written, chat_template)
             (written / "README.md").write_text(card, encoding="utf-8")
             checkpoint.publish(written, target)

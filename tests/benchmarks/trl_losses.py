@@ -155,7 +155,8 @@ def sftui_recipe(options: argparse.Namespace, settings: dict[str, Any], lora: An
 
 def sftui_examples(recipe: dict[str, Any]) -> Examples:
     """Ids and labels as sftui trains on them."""
-    from sftui.data.sequences import encode_dataset, labels
+    from sftui.data.dataset import encode_dataset
+    from sftui.data.sequences import labels
     from sftui.data.tokenizer import load_tokenizer
     from sftui.recipe import Recipe
 

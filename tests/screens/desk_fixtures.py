@@ -43,6 +43,7 @@ HOSTILE: Messages = [
 class FakeSearch:
     def __init__(self) -> None:
         self.cancelled = threading.Event()
+        self.problem: str | None = None
 
     def cancel(self) -> None:
         self.cancelled.set()

@@ -81,6 +81,20 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def weighted_rows(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as messages; answers weigh differently, and in every third row nothing is said of it."""
+    path = tmp_path_factory.mktemp("data") / "weighted.jsonl"
+    with path.open("w") as file:
+        for number, row in enumerate(map(json.loads, rows.read_text().splitlines())):
+            answer = {"role": "assistant", "content": row["answer"]}
+            if number % 3:
+                answer["weight"] = 0.25 * (number % 5 + 1)
+            messages = [{"role": "user", "content": row["question"]}, answer]
+            file.write(json.dumps({"messages": messages}) + "\n")
+    return path
+
+
 MakeRecipe = Callable[..., Recipe]
 
 
@@ -136,3 +150,9 @@ def weights_of(folder: Path) -> dict[str, Any]:
 
     name = "adapter_model.safetensors"
     return load_file(folder / (name if (folder / name).exists() else "model.safetensors"))
+
+
+def largest_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
+    """Between the same weights of two results."""
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)

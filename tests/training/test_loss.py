@@ -6,12 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from .conftest import MakeRecipe, events_of, losses_of, train_here, weights_of
-
-
-def largest_difference(one: dict, other: dict) -> float:
-    assert one.keys() == other.keys()
-    return max(float((one[name] - other[name]).abs().max()) for name in one)
+from .conftest import MakeRecipe, events_of, largest_difference, losses_of, train_here, weights_of
 
 
 def test_eight_batches_of_one_equal_one_batch_of_eight_on_unequal_lengths(make_recipe: MakeRecipe) -> None:
@@ -31,7 +26,8 @@ def test_the_loss_is_the_mean_over_trained_tokens_of_the_whole_effective_batch(
     """Computed anew from the model before its first step and the rows of that step."""
     from transformers import AutoModelForCausalLM
 
-    from sftui.data.sequences import encode_dataset, labels
+    from sftui.data.dataset import encode_dataset
+    from sftui.data.sequences import labels
     from sftui.data.tokenizer import load_tokenizer
 
     recipe = make_recipe("training.gradient_accumulation_steps=8", "training.max_steps=1")
@@ -90,12 +86,16 @@ def test_padding_is_masked_by_position_so_that_a_pad_token_in_the_answer_stays_t
 
 @pytest.mark.slow
 def test_two_processes_train_and_evaluate_as_one_does_with_twice_the_batch(
-    make_recipe: MakeRecipe, rows: Path
+    make_recipe: MakeRecipe, weighted_rows: Path
 ) -> None:
     from sftui.progress import wait_for_end
     from sftui.runs import launch
 
-    held_out = (f"data.eval=[{{path: {rows}, limit: 7}}]", "training.per_device_eval_batch_size=2")
+    held_out = (
+        f"data.train=[{{path: {weighted_rows}, limit: 16}}]",
+        f"data.eval=[{{path: {weighted_rows}, limit: 7}}]",
+        "training.per_device_eval_batch_size=2",
+    )
     alone = train_here(make_recipe("training.gradient_accumulation_steps=4", *held_out))
     run = launch.start(make_recipe("training.num_processes=2", *held_out), ["test"])
     assert wait_for_end(run) == 0, run.log_file.read_text()

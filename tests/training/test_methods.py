@@ -116,7 +116,8 @@ def test_plain_peft_loads_the_adapter_and_gives_the_evaluation_loss_that_the_run
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    from sftui.data.sequences import encode_dataset, labels
+    from sftui.data.dataset import encode_dataset
+    from sftui.data.sequences import labels
     from sftui.data.tokenizer import load_tokenizer
 
     recipe = make_recipe(f"model.quantization={quantization}", f"data.eval=[{{path: {rows}, limit: 5}}]")

@@ -58,7 +58,7 @@ class DuplicateReport:
     near_leaks: Copies = field(default_factory=_none)
 
     def mapped(self, train: Sequence[int], held_out: Sequence[int]) -> DuplicateReport:
-        """The same with other row numbers: `train[i]` for training row i, `held_out[i]` for a held-out one."""
+        """The same with other row numbers: `train[i]` for training row i, `held_out[i]` for held-out ones."""
 
         def renamed(copies: Copies, rows: Sequence[int]) -> Copies:
             return Copies(

@@ -15,6 +15,7 @@ from sftui.data.views import Finding, Side
 
 ROWS = 20  # row numbers that a finding lists, of each side
 EXAMPLES = 5
+_TOGETHER = 1 << 16  # rows counted together: while that goes on, no key is answered
 _SEVERITIES = ("error", "warning", "info")
 _SHARE_OF_STYLE = 0.3  # of rows, from which on a missing full stop is how the answers are written
 _BY_COLUMNS = frozenset({"missing-column", "mixed-columns"})  # counted by the sets that there are
@@ -102,7 +103,13 @@ def summarise(
         ]
         findings.append(
             _finding(
-                code, count, message(code, count, total), of_train.rows, of_eval.rows, examples[:EXAMPLES]
+                code,
+                count,
+                message(code, count, total),
+                of_train.rows,
+                of_eval.rows,
+                examples[:EXAMPLES],
+                of_eval.count,
             )
         )
     findings += _shares(sides)
@@ -119,7 +126,9 @@ def _found(
     side: SideFacts, duplicates: DuplicateReport | None, where: Callable[[int], str] | None
 ) -> dict[str, _Found]:
     """Everything found on one side, by code."""
-    counts: Counter[int] = Counter(side.flags)
+    counts: Counter[int] = Counter()
+    for at in range(0, len(side.flags), _TOGETHER):
+        counts.update(side.flags[at : at + _TOGETHER])
     del counts[0]
     found = {
         code: _Found(sum(count for flags, count in counts.items() if flags >> bit & 1))
@@ -190,6 +199,7 @@ def _nothing_trained(sides: Sequence[SideFacts]) -> Finding | None:
                     f"{_short(side.where(row))}: {words}"
                     for row, words in side.details.get("no-trained-tokens", ())
                 ],
+                side.analysed if side.side == "eval" else 0,
             )
     return None
 
@@ -208,7 +218,13 @@ def _shares(sides: Sequence[SideFacts]) -> list[Finding]:
 
 
 def _finding(
-    code: str, count: int, said: str, rows: Sequence[int], eval_rows: Sequence[int], examples: Sequence[str]
+    code: str,
+    count: int,
+    said: str,
+    rows: Sequence[int],
+    eval_rows: Sequence[int],
+    examples: Sequence[str],
+    eval_count: int = 0,
 ) -> Finding:
     check = CHECKS[code]
     return Finding(
@@ -221,6 +237,7 @@ def _finding(
         check.why,
         check.remedy,
         tuple(examples[:EXAMPLES]),
+        eval_count,
     )
 
 
