@@ -336,6 +336,25 @@ def test_chunks_keep_all_that_they_are_given() -> None:
     assert list(weighted.weights) == [0.5, 2.0]
 
 
+def test_processes_of_one_run_take_turns_and_a_waiting_one_can_be_stopped(
+    tmp_path: Path, model: Path
+) -> None:
+    data = section(write(tmp_path))
+    tokenizer = load_tokenizer(str(model), now=NOW)
+    waited = []
+
+    def stop(done: int, total: int) -> None:
+        waited.append((done, total))
+        raise KeyboardInterrupt
+
+    with Store(store_key(Corpus(data.train).identity, tokenizer, data)).alone(lambda: None):
+        with pytest.raises(KeyboardInterrupt):
+            encode_dataset(data, tokenizer, 1, stop)
+        assert waited == [(0, 5)]
+        assert not chunks()
+    assert len(encode_dataset(data, tokenizer, 1).train) == 5
+
+
 def test_files_that_cannot_be_read_on_are_said_to_whoever_asks(tmp_path: Path, model: Path) -> None:
     class Failing(Corpus):
         complete = False

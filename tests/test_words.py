@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from sftui.data.words import WordEncoder, WordTokens, in_ascii
+from sftui.data.words import BEYOND_ASCII as BEYOND_ALL
+from sftui.data.words import WordEncoder, WordTokens, in_python
 from sftui.demo import RECIPE
 
 LLAMA3 = (
@@ -91,7 +92,9 @@ PIECES = st.sampled_from(
         "12345",
     ]
 )
-TEXTS = st.lists(PIECES | st.text(st.characters(max_codepoint=126), max_size=12), max_size=12).map("".join)
+BEYOND = st.text(st.sampled_from("àéñßŁ’“”–—…×÷£€½²ª"), max_size=6)
+PLAIN = st.text(st.characters(max_codepoint=126), max_size=12)
+TEXTS = st.lists(PIECES | PLAIN | BEYOND, max_size=12).map("".join)
 
 
 def same(tokenizer: Tokenizer, encoder: WordEncoder, text: str) -> bool:
@@ -113,12 +116,18 @@ def test_ids_and_offsets_are_the_librarys(tokenizers: dict[str, Tokenizer], text
         encoder = WordEncoder(tokenizer)
         assert encoder.usable, name
         plain = all(char in "\t\n\r" or " " <= char <= "~" for char in text)
+        if not text.isascii():
+            # Characters that this small vocabulary spells by several tokens are left to the library.
+            same(tokenizer, encoder, text)
+            continue
         assert same(tokenizer, encoder, text) is plain, name
         assert same(tokenizer, encoder, text) is plain, "known words now"
 
 
-@pytest.mark.parametrize("text", ["é", "a\u200bb", "日本", "a\x1cb", "a\x0bb", "\x00", "\x7f"])
-def test_anything_but_printable_ascii_is_left_to_the_library(
+@pytest.mark.parametrize(
+    "text", ["e\u0301", "a\u200bb", "日本", "a\x1cb", "a\x0bb", "\x00", "\x7f", "\xa0", "\u017f", "\u2028"]
+)
+def test_anything_beyond_the_alphabet_is_left_to_the_library(
     tokenizers: dict[str, Tokenizer], text: str
 ) -> None:
     assert WordEncoder(tokenizers["qwen"]).encode(text) is None
@@ -148,7 +157,7 @@ def test_other_kinds_of_tokenizers_are_left_to_the_library() -> None:
     "pattern", [r"\p{Greek}+", r"\p{M}+", r"\X", r"\h+", r"[a-z&&[^b]]+", r"[[:alpha:]]+", r"(?x) a # b"]
 )
 def test_an_expression_that_may_mean_something_else_in_python_is_not_translated(pattern: str) -> None:
-    assert in_ascii(pattern) is None
+    assert in_python(pattern) is None
 
 
 def test_who_gives_up_encodes_nothing_any_more(tokenizers: dict[str, Tokenizer]) -> None:
@@ -169,4 +178,6 @@ def test_real_tokenizers_agree() -> None:
         usable += encoder.usable
         for text in (TEXT, " lead", "tail \n", "a  b   c\n \n d", "x=1;y=[2,3]", "<s>hi</s> <|eot_id|>\n"):
             assert same(tokenizer, encoder, text) is encoder.usable, file
+        for text in (f"{one}{two}x {one} {two}{one}'S{two}9" for one in BEYOND_ALL for two in "a1 -"):
+            same(tokenizer, encoder, text)
     assert usable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from sftui.data.chunk import Chunk, RowError
 from sftui.data.corpus import Corpus
@@ -27,19 +27,27 @@ def chunk_seconds(rows: int) -> float:
 
 
 def encoded_chunks(
-    spec: DatasetSpec, side: Side, corpus: Corpus, tokenizer: ChatTokenizer
+    spec: DatasetSpec,
+    side: Side,
+    corpus: Corpus,
+    tokenizer: ChatTokenizer,
+    waiting: Callable[[], None] = lambda: None,
 ) -> Iterator[Chunk]:
-    """The chunks of all rows, in order. A row that ends its process is an error of that row."""
+    """The chunks of all rows, in order. A row that ends its process is an error of that row.
+
+    `waiting` is called every so often while another process encodes the same rows.
+    """
     key = store_key(corpus.identity, tokenizer, spec.data)
     parts = chunks_of(len(corpus))
     store = Store(key)
-    known = sum(store.has(chunk_name(*part)) for part in parts)
-    if process_count() == 1 or (len(parts) - known) * CHUNK_ROWS <= _FEW_ROWS:
-        reader = Reader.opened(spec, side, corpus, tokenizer)
-        for part in parts:
-            yield _whole(reader.encoded(side, key, *part))
-    else:
-        yield from _by_processes(Job(READER, (spec,)), side, key, corpus, parts)
+    with store.alone(waiting):
+        known = sum(store.has(chunk_name(*part)) for part in parts)
+        if process_count() == 1 or (len(parts) - known) * CHUNK_ROWS <= _FEW_ROWS:
+            reader = Reader.opened(spec, side, corpus, tokenizer)
+            for part in parts:
+                yield _whole(reader.encoded(side, key, *part))
+        else:
+            yield from _by_processes(Job(READER, (spec,)), side, key, corpus, parts)
     store.prune()
 
 

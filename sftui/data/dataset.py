@@ -69,9 +69,9 @@ def encode_dataset(
 ) -> EncodedData:
     """Encode all rows of `data` on every core; which are held out or drawn follows from `seed` alone.
 
-    `progress` is called with rows done and rows in all. Raises InputError for a source that cannot be
-    opened, for bad rows unless `data.bad_rows` drops them, and if a side that was asked for is left
-    without a trained token.
+    `progress` is called with rows done and rows in all; what it raises ends the work. Raises InputError
+    for a source that cannot be opened, for bad rows unless `data.bad_rows` drops them, and if a side that
+    was asked for is left without a trained token.
     """
     corpus = Corpus(data.train)
     eval_corpus = Corpus(data.eval) if data.eval else corpus
@@ -86,7 +86,7 @@ def encode_dataset(
     spec = DatasetSpec(data, tokenizer.name_or_path, tokenizer.revision, tokenizer.now, seed)
 
     def read(name: Side, rows: Corpus, sides: Iterable[_Side], before: int) -> None:
-        for chunk in encoded_chunks(spec, name, rows, tokenizer):
+        for chunk in encoded_chunks(spec, name, rows, tokenizer, lambda: report(before, total)):
             encoded = list(chunk.sequences())
             for side in sides:
                 side.take(encoded, chunk.errors)

@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sftui.data.turns import Span
+from sftui.data.words import WordTokens
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -65,8 +66,11 @@ def token_ranges(
     """
     ranges: list[tuple[int, int]] = []
     for span in spans:
-        first = bisect_left(offsets, span.start, key=_START)
-        last = bisect_right(offsets, span.end, key=_END)
+        if isinstance(offsets, WordTokens):
+            first, last = offsets.within(span.start, span.end)
+        else:
+            first = bisect_left(offsets, span.start, key=_START)
+            last = bisect_right(offsets, span.end, key=_END)
         while last > first and offsets[last - 1][0] >= span.end:
             last -= 1
         if first and ids[first - 1] in special_ids:

@@ -7,9 +7,12 @@ what is trained, and our own code. Whoever opens the same dataset finds it: work
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import re
+import time
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from sftui.data.tokenizer import ChatTokenizer
 from sftui.recipe import DataSection
 
 CHUNK_ROWS = 512  # enough for a batch call to pay, few enough to show progress and keep memory low
+_WAIT_SECONDS = 0.1
 LIMIT_BYTES = 20 << 30  # of all entries together; the least recently used go first
 
 # A template that only asks whether it is told the date prints none.
@@ -58,6 +62,31 @@ class Store:
                     staged.unlink()
             return False
         return True
+
+    @contextlib.contextmanager
+    def alone(self, waiting: Callable[[], None]) -> Iterator[None]:
+        """Wait until no other process fills this entry; `waiting` is called meanwhile, every so often.
+
+        The processes of one run would otherwise all make the same chunks at once.
+        """
+        try:
+            path = cache_directory() / "locks" / self.folder.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("ab")
+        except OSError:
+            yield
+            return
+        with file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    waiting()
+                    time.sleep(_WAIT_SECONDS)
+                except OSError:  # a file system without locks
+                    break
+            yield
 
     def prune(self) -> None:
         """Remove entries used longest ago, if all together take too much; this one stays."""

@@ -1,11 +1,11 @@
-"""Token ids of plain ASCII text from the words in it, for byte-level BPE tokenizers.
+"""Token ids of plain text from the words in it, for byte-level BPE tokenizers.
 
 Such a tokenizer cuts a text into words by a regular expression and encodes each word by itself, so the
 tokens of a word that was seen before are known. Most of the time of tokenising goes into cutting and
-into the bookkeeping of characters; over ASCII both are simple, and a text costs a third.
+into the bookkeeping of characters; over a plain alphabet both are simple, and a text costs a third.
 
 What is not certain to come out the same is left to the tokenizers library: other kinds of tokenizers,
-text beyond printable ASCII, expressions with anything unusual in them. Of every batch some texts are
+text beyond the alphabet, expressions with anything unusual in them. Of every batch some texts are
 encoded both ways; the first difference ends the use of this for good.
 """
 
@@ -13,33 +13,41 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
 
 _KNOWN_WORDS = 1 << 20  # at most: some 200 MB
-_PLAIN = re.compile(r"[\t\n\r -~]*")
-# As byte-level vocabularies spell them (GPT-2's table); printable ASCII stands for itself.
-_SPELLED = str.maketrans({" ": "Ġ", "\n": "Ċ", "\t": "ĉ", "\r": "č"})
+# How byte-level vocabularies spell bytes (GPT-2's table): as themselves, or as what follows U+0100.
+_AS_THEMSELVES = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+_OTHERS = (byte for byte in range(256) if byte not in _AS_THEMSELVES)
+_SPELLED = {byte: chr(byte) for byte in _AS_THEMSELVES} | {b: chr(256 + i) for i, b in enumerate(_OTHERS)}
+_SPELLS = {char: byte for byte, char in _SPELLED.items()}
+# Printable ASCII, and letters, signs and punctuation of Latin scripts: assigned since long, without white
+# space, unchanged by NFC, and in no other case one of the ASCII letters (as \u0130, \u0131 and \u017f are).
+BEYOND_ASCII = "".join(
+    chr(code)
+    for begin, end in ((0xA1, 0xAD), (0xAE, 0x180), (0x2010, 0x2028), (0x2030, 0x205F), (0x20A0, 0x20B6))
+    for code in range(begin, end)
+    if code not in (0x130, 0x131, 0x17F)
+)
+_ALPHABET = "".join(map(chr, range(0x20, 0x7F))) + BEYOND_ASCII
+_PLAIN = re.compile(f"[\t\n\r -~{BEYOND_ASCII}]*")
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-_UNCHANGING = frozenset({"NFC", "NFD", "NFKC", "NFKD"})  # normalizers that leave ASCII as it is
 
-# Unicode classes as far as ASCII goes; the empty ones have no ASCII character.
-_CLASSES = {
-    "L": "A-Za-z",
-    "Lu": "A-Z",
-    "Ll": "a-z",
-    "Lt": "",
-    "Lm": "",
-    "Lo": "",
-    "M": "",
-    "N": "0-9",
-    "P": r"!\"#%&'()*,\-./:;?@\[\\\]_{}",
-    "S": r"$+<=>^`|~",
-}
+
+def _class(prefix: str) -> str:
+    """The characters of the alphabet in a Unicode category, for a set of a regular expression."""
+    return "".join(re.escape(char) for char in _ALPHABET if category(char).startswith(prefix))
+
+
+# Categories as far as the alphabet goes; some are empty.
+_CLASSES = {name: _class(name) for name in ("L", "Lu", "Ll", "Lt", "Lm", "Lo", "M", "N", "P", "S")}
 _PIECE = re.compile(r"\\p\{(\w+)\}|\\(.)|(\[\^?)|(\])|(.)", re.DOTALL)
 _ESCAPES = frozenset("sSrntd") | frozenset(r"""\[]-^.|~/+*?(){}"'""")
 
@@ -59,7 +67,7 @@ class WordEncoder:
         self._added: dict[str, int] = {}
         self._separators: list[re.Pattern[str]] = []
         self._cuts: list[Cut] | None = None
-        if type(tokenizer.model).__name__ != "BPE" or not _leaves_ascii(tokenizer):
+        if type(tokenizer.model).__name__ != "BPE" or not _leaves_text(tokenizer):
             return
         added = tokenizer.get_added_tokens_decoder()
         if tokenizer.pre_tokenizer is None or not self._take(added) or tokenizer.encode_special_tokens:
@@ -89,7 +97,7 @@ class WordEncoder:
 
     def encode(self, text: str) -> WordTokens | None:
         """The tokens of `text`; None if it is not for us."""
-        if self._cuts is None or not text.isascii() or _PLAIN.fullmatch(text) is None:
+        if self._cuts is None or _PLAIN.fullmatch(text) is None:
             return None
         words: list[str] = []
         for piece, whole in self._pieces(text):
@@ -102,14 +110,14 @@ class WordEncoder:
             words += cut
         known = self._ids
         try:
-            ids = list(chain.from_iterable([known[word] for word in words]))
+            ids = list(chain.from_iterable(map(known.__getitem__, words)))
         except KeyError:
             if len(known) > _KNOWN_WORDS:
                 self._forget()
-            for word in words:
-                if word not in known:
-                    self._learn(word)
-            ids = list(chain.from_iterable([known[word] for word in words]))
+                known = self._ids
+            if not all(word in known or self._learn(word) for word in words):
+                return None
+            ids = list(chain.from_iterable(map(known.__getitem__, words)))
         return WordTokens(ids, words, self._lengths)
 
     def _pieces(self, text: str) -> Iterator[tuple[str, bool]]:
@@ -129,14 +137,14 @@ class WordEncoder:
         for token_id, token in added.items():
             if token.single_word or token.lstrip or token.rstrip:
                 return False
-            if token.content.isascii():
+            if _PLAIN.fullmatch(token.content):
                 self._added[token.content] = token_id
         # The library looks for those that are matched before normalisation first.
         for normalized in (False, True):
             group = [
                 token.content
                 for token in added.values()
-                if token.normalized is normalized and token.content and token.content.isascii()
+                if token.normalized is normalized and token.content and _PLAIN.fullmatch(token.content)
             ]
             if group:
                 longest_first = sorted(group, key=len, reverse=True)
@@ -145,16 +153,24 @@ class WordEncoder:
         return True
 
     def _forget(self) -> None:
-        self._ids.clear()
-        self._lengths.clear()
-        for content, token_id in self._added.items():
-            self._ids[content] = (token_id,)
-            self._lengths[content] = (len(content),)
+        # Texts that were encoded before go on with the words that they know.
+        self._ids = {content: (token_id,) for content, token_id in self._added.items()}
+        self._lengths = {content: (len(content),) for content in self._added}
 
-    def _learn(self, word: str) -> None:
-        tokens = self._model.tokenize(word.translate(_SPELLED))
+    def _learn(self, word: str) -> bool:
+        """Find the tokens of a new word; False if some of them are parts of a character."""
+        tokens = self._model.tokenize("".join(map(_SPELLED.__getitem__, word.encode())))
+        lengths = []
+        for token in tokens:
+            try:
+                lengths.append(len(bytes(map(_SPELLS.__getitem__, token.value)).decode()))
+            except (UnicodeDecodeError, KeyError):
+                return False
+        if sum(lengths) != len(word):
+            return False
         self._ids[word] = tuple(token.id for token in tokens)
-        self._lengths[word] = tuple(len(token.value) for token in tokens)
+        self._lengths[word] = tuple(lengths)
+        return True
 
 
 class WordTokens(Sequence[tuple[int, int]]):
@@ -172,24 +188,32 @@ class WordTokens(Sequence[tuple[int, int]]):
         return len(self.ids)
 
     def __getitem__(self, index: Any) -> Any:
-        ends = self._ends
-        if ends is None:
-            lengths = self._lengths
-            ends = self._ends = list(
-                accumulate(chain.from_iterable([lengths[word] for word in self._words]), initial=0)
-            )
+        ends = self._bounds()
         if index.__class__ is int and 0 <= index < len(self.ids):
             return ends[index], ends[index + 1]
         return list(pairwise(ends))[index]
 
+    def within(self, start: int, end: int) -> tuple[int, int]:
+        """The tokens, as first and end, that lie wholly between two characters."""
+        bounds = self._bounds()
+        return bisect_left(bounds, start, 0, len(self.ids)), bisect_right(bounds, end, 1) - 1
 
-def _leaves_ascii(tokenizer: Tokenizer) -> bool:
-    """Whether the normalizer does nothing to ASCII."""
+    def _bounds(self) -> list[int]:
+        """Where each token starts, and where the last one ends: there is nothing between them."""
+        ends = self._ends
+        if ends is None:
+            lengths = map(self._lengths.__getitem__, self._words)
+            ends = self._ends = list(accumulate(chain.from_iterable(lengths), initial=0))
+        return ends
+
+
+def _leaves_text(tokenizer: Tokenizer) -> bool:
+    """Whether the normalizer does nothing to the alphabet: there is none, or NFC."""
     if tokenizer.normalizer is None:
         return True
     state: dict[str, Any] = json.loads(tokenizer.normalizer.__getstate__())
     steps = state["normalizers"] if state["type"] == "Sequence" else [state]
-    return all(step["type"] in _UNCHANGING for step in steps)
+    return all(step["type"] == "NFC" for step in steps)
 
 
 def _cut(step: dict[str, Any]) -> Cut | None:
@@ -207,7 +231,7 @@ def _cut(step: dict[str, Any]) -> Cut | None:
 
 def _isolating(pattern: str) -> Cut | None:
     """Cut a text into what matches and what stands between."""
-    translated = in_ascii(pattern)
+    translated = in_python(pattern)
     if translated is None:
         return None
     try:
@@ -228,8 +252,8 @@ def _isolating(pattern: str) -> Cut | None:
     return cut
 
 
-def in_ascii(pattern: str) -> str | None:
-    """A regular expression of the library in Python's words, equal over ASCII; None if that is uncertain."""
+def in_python(pattern: str) -> str | None:
+    """A regular expression of the library for Python, equal over the alphabet; None if that is uncertain."""
     out: list[str] = []
     inside = False
     # Set operations, POSIX classes and free spacing mean something else in Python.
