@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sftui.data.analysis import analyse
 from sftui.data.overview import Overview
 from sftui.data.reader import DatasetSpec
-from sftui.data.views import Finding, Side
+from sftui.data.views import Finding, Side, Used
 from sftui.json_text import json_text
 from sftui.printable import printable
 from sftui.recipe import Recipe
@@ -60,6 +61,8 @@ def to_json(overviews: Mapping[Side, Overview]) -> dict[str, Any]:
         "sequences": train.sequences,
         "tokens": train.tokens,
         "trained_tokens": train.trained_tokens,
+        "used": asdict(train.used) if train.used is not None else None,
+        "held_out": asdict(train.held_out) if train.held_out is not None else None,
         "formats": dict(train.formats),
         "percentiles": _percentiles(train),
         "overlength": _cost(train),
@@ -86,6 +89,7 @@ def to_json(overviews: Mapping[Side, Overview]) -> dict[str, Any]:
             "sequences": held_out.sequences,
             "tokens": held_out.tokens,
             "trained_tokens": held_out.trained_tokens,
+            "used": asdict(held_out.used) if held_out.used is not None else None,
             "percentiles": _percentiles(held_out),
         }
     return result
@@ -109,6 +113,7 @@ def _cost(overview: Overview) -> dict[str, Any] | None:
                 "sequences": loss.sequences,
                 "tokens": loss.tokens,
                 "trained_tokens": loss.trained_tokens,
+                "emptied": loss.emptied,
             }
             for name, loss in (
                 ("drop", cost.drop),
@@ -148,8 +153,13 @@ def _side(side: Side, overview: Overview) -> Text:
     )
     share = 100 * overview.trained_tokens / overview.tokens if overview.tokens else 0.0
     text.append(f"{name}: ", style="bold")
-    text.append(f"{overview.rows:,} rows ({formats or 'none readable'}), {overview.tokens:,} tokens, ")
+    text.append(f"{_some(overview.rows, 'row')} ({formats or 'none readable'}), ")
+    text.append(f"{_some(overview.sequences, 'sequence')}, {overview.tokens:,} tokens, ")
     text.append(f"{overview.trained_tokens:,} trained ({share:.0f}%)\n")
+    if overview.used is not None:
+        text.append(f"  {_used('evaluated' if side == 'eval' else 'trained on', overview.used)}\n")
+    if overview.held_out is not None:
+        text.append(f"  {_used('held out', overview.held_out)}\n")
     if overview.percentiles is not None:
         named = zip(("p5", "p50", "p95", "p99", "max"), overview.percentiles, strict=True)
         text.append(f"  tokens a sequence: {'  '.join(f'{label} {value:,}' for label, value in named)}\n")
@@ -162,6 +172,17 @@ def _side(side: Side, overview: Overview) -> Text:
             f"{cost.truncate_left.trained_tokens:,}\n"
         )
     return text
+
+
+def _used(name: str, used: Used) -> str:
+    return (
+        f"{name}: {_some(used.sequences, 'sequence')} of {_some(used.rows, 'row')}, {used.tokens:,} tokens, "
+        f"{used.trained_tokens:,} trained"
+    )
+
+
+def _some(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def verdict(findings: tuple[Finding, ...]) -> int:

@@ -114,7 +114,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, set[str]]:
     preview.add_argument("--eval", action="store_true", help="held-out rows (data.eval)")
     preview.add_argument("--json", action="store_true", help="one JSON document a row on stdout")
     preview.add_argument("--svg", metavar="FILE", help="write a picture instead")
-    check = add("check", _check, "look for what is wrong with a dataset; exit 1 if something is", recipe)
+    check = add("check", _check, "say what is wrong with a dataset; exit 1 if a finding is an error", recipe)
     check.add_argument("--json", action="store_true", help="one JSON document on stdout")
     runs = add("runs", _runs, "list runs", where)
     runs.add_argument("--json", action="store_true", help="one JSON document on stdout")

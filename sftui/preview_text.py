@@ -127,6 +127,9 @@ def render(view: RowView, *, marks: bool) -> Text:
         text.append(f"\n{view.fate}", style="bold red")
     for turn in view.turns:
         trained = f" {turn.trained:,} trained" if turn.trained else ""
+        weights = {token.weight for token in view.tokens[turn.first : turn.last] if token.trained}
+        if weights - {1.0}:
+            trained += f", weight {', '.join(f'{weight:g}' for weight in sorted(weights))}"
         text.append("" if text.plain.endswith("\n") else "\n")
         text.append(f"── {turn.role or 'template'} ──{trained}\n", style="bold")
         _append_tokens(text, view.tokens[turn.first : turn.last], turn.first, marks)

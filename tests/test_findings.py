@@ -5,23 +5,30 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from sftui.data.conversation import Conversation
 from sftui.data.findings.registry import BITS, CHECKS, codes_of, flags_of, message
 from sftui.data.findings.rows import RowFacts, failure_finding, inspect_row
-from sftui.data.turns import Span
+from sftui.data.mask import trained_mask
+from sftui.data.template import ChatTemplate
+from sftui.data.tokenizer import load_tokenizer
+from sftui.data.turns import Span, trained_text
 from sftui.errors import InputError
+from sftui.recipe import DataSection, TrainOn
+from tests.data_fixtures import CHATML, LLAMA3, chat_template, conversation, model_directory
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 SPECIAL = {"<s>": 1, "<|im_start|>": 2, "<|im_end|>": 3}
 TOKEN = re.compile("|".join(map(re.escape, SPECIAL)) + r"|\w+|\W")
 
 
-class Region(NamedTuple):
+@dataclass(frozen=True)
+class Region:
     index: int
     start: int
     end: int
@@ -179,6 +186,8 @@ def test_a_plain_text_need_not_end_with_a_special_token() -> None:
 
 def test_rewritten_turns_are_named() -> None:
     assert found(user("Hi"), answer("Ho."), rewritten=(1,)) == {"template-rewrites-history": "message 1"}
+    many = found(user("Hi"), answer("Ho."), rewritten=(1, 3, 5, 7, 9, 11))
+    assert many == {"template-rewrites-history": "messages 1, 3, 5, 7, 9, .."}
 
 
 @pytest.mark.parametrize("content", ["<think>so 4", "so</think>4", "<think>a</think><think>b"])
@@ -225,9 +234,11 @@ def test_what_max_length_costs_depends_on_the_recipe() -> None:
     assert list(found(*messages, max_length=9)) == ["dropped-overlength"]
     assert list(found(*messages, max_length=9, overlength="error")) == ["overlength-refused"]
     cut = found(*messages, max_length=length - 1, overlength="truncate", kept=(0, length - 1))
-    assert cut == {"truncated": f"{length} tokens, 1 cut, 0 trained ones among them"}
+    assert cut == {"truncated": f"{length} tokens, 0 of 9 trained ones are cut"}
+    some = found(*messages, max_length=length - 3, overlength="truncate", kept=(0, length - 3))
+    assert some == {"truncated": f"{length} tokens, 2 of 9 trained ones are cut"}
     nothing = found(*messages, max_length=5, overlength="truncate", kept=(0, 5))
-    assert list(nothing) == ["truncated-to-nothing"]
+    assert nothing == {"truncated-to-nothing": f"{length} tokens, all 9 trained ones are cut"}
 
 
 # What the template leaves out
@@ -273,9 +284,98 @@ def test_messages_and_reasoning_that_the_template_drops_are_found() -> None:
     system = {"role": "system", "content": "Always answer in rhyming couplets."}
     messages = system, user("Hi"), answer("Ho.", reasoning_content="They greet me, hence greeting back.")
     rendered = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHo.<|im_end|>\n"
-    codes = found(*messages, rendered=rendered, spans=[], regions=())
+    spans = [Span(rendered.index("Ho."), len(rendered) - 1, 2)]
+    codes = found(*messages, rendered=rendered, spans=spans, regions=())
     assert codes["message-dropped"].startswith("system, message 0")
-    assert "reasoning-dropped" in codes
+    assert codes["reasoning-dropped"] == "message 2: They greet me, hence greeting back."
+
+
+def thinking(number: int, *, within: bool) -> dict[str, Any]:
+    if within:
+        return answer(f"<think>\nThey say {number}.\n</think>\n\nHo {number}.")
+    return answer(f"Ho {number}.", reasoning_content=f"They say {number}.")
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_reasoning_of_any_trained_turn_may_be_dropped(within: bool) -> None:
+    messages = user("Hi"), thinking(1, within=within), user("Hi"), thinking(2, within=within), user("Bye")
+    rendered = "<s>HiHo 1.<|im_end|>Hi<think>They  say\n2.</think>Ho 2.<|im_end|>Bye"
+    first, second = Span(5, 20, 1), Span(22, rendered.index("Bye"), 3)
+    row: dict[str, Any] = {"rendered": rendered, "regions": ()}
+    assert found(*messages, **row, spans=[first, second]) == {"reasoning-dropped": "message 1: They say 1."}
+    assert found(*messages, **row, spans=[second]) == {}
+    everything = found(*messages, **row, spans=[Span(0, len(rendered), -1)], train_on="everything")
+    assert everything == {"reasoning-dropped": "message 1: They say 1."}
+    # One cause is told once.
+    rewritten = found(*messages, **row, spans=[first, second], rewritten=(1, 3))
+    assert rewritten == {"template-rewrites-history": "messages 1, 3; reasoning is left out of 1"}
+
+
+def test_the_last_answers_reasoning_is_not_dropped_for_being_history() -> None:
+    messages = user("Hi"), thinking(1, within=False)
+    codes = found(*messages, rewritten=(1,))
+    assert codes["reasoning-dropped"] == "message 1: They say 1."
+
+
+def test_an_answer_may_be_dropped_with_its_reasoning_or_without() -> None:
+    content = "<think>Consider the question first.</think>Some quite different words come next."
+    kept, lost = "Consider the question first.", "Some quite different words come next."
+    for written, codes in ((content, []), (lost, ["reasoning-dropped"]), (kept, ["message-dropped"])):
+        rendered = f"<s>Hi{written}<|im_end|>"
+        spans = [Span(5, len(rendered), 1)]
+        assert list(found(user("Hi"), answer(content), rendered=rendered, spans=spans, regions=())) == codes
+
+
+def test_tools_that_the_template_never_writes_are_dropped_whatever_the_messages_say() -> None:
+    described = "get_weather can tell what the weather is like."
+    talk = user(described), answer("Ho.")
+    assert found(*talk, tools=(TOOL,), writes_tools=True) == {}
+    assert found(*talk, tools=(TOOL,), writes_tools=False) == {"tool-definitions-dropped": "get_weather"}
+    assert found(*talk, writes_tools=False) == {}
+    system = {"role": "system", "content": described}
+    assert found(system, *talk, tools=(TOOL,), writes_tools=False) == {}
+    other = {"name": "get_time", "description": "Tell what the clock says"}
+    assert found(system, *talk, tools=(TOOL, other), writes_tools=False) == {
+        "tool-definitions-dropped": "get_time"
+    }
+
+
+SAYS = "{% for m in messages %}{{ m.content }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "writes"),
+    [
+        (SAYS, False),
+        ("{# never the tools #}" + SAYS, False),
+        ("{% if tools %}You have tools.{% endif %}" + SAYS, False),
+        ("{% for t in tools %}{{ t.function.name }}{% endfor %}" + SAYS, False),
+        ("{% for t in tools %}{{ t.function.description }}{{ t.function.name }}{% endfor %}" + SAYS, True),
+        ("{{ raise_exception('no') if messages[0].role == 'system' }}{{ tools | tojson }}" + SAYS, True),
+        ("{{ raise_exception('no') if messages[0].role != 'system' }}{{ tools | tojson }}" + SAYS, True),
+        ("{{ raise_exception('no') if messages[-1].role != 'assistant' }}{{ tools | tojson }}", True),
+        ("{% if messages[0].role == 'system' %}{{ tools | tojson }}{% endif %}" + SAYS, True),
+        ("{% if tools %}{{ raise_exception('no') }}{% endif %}" + SAYS, True),
+    ],
+)
+def test_whether_a_template_writes_tools_is_seen_from_what_it_writes(template: str, writes: bool) -> None:
+    assert chat_template(template).writes_tools is writes
+
+
+def test_tools_that_a_models_template_leaves_out_are_found(tmp_path: Path) -> None:
+    described = "Use get_weather to tell what the weather is like."
+    talk = conversation(user(described), answer("Ho."), tools=(TOOL,))
+    for template, codes in (
+        (LLAMA3, ["tool-definitions-dropped"]),
+        (LLAMA3.replace("{% for", "{{ tools | tojson if tools }}{% for", 1), []),
+    ):
+        tokenizer = load_tokenizer(str(model_directory(tmp_path / str(len(codes)), template)))
+        marked = tokenizer.trained_text(talk, "assistant")
+        ids, offsets = tokenizer.tokenize([marked.text])[0]
+        trained = trained_mask(ids, offsets, marked.text, marked.spans, tokenizer.special_ids)
+        data = DataSection.model_validate({"train": "train.jsonl"})
+        row = RowFacts.of(talk, marked, ids, offsets, trained, (), (), tokenizer, data)
+        assert [each.code for each in inspect_row(row)] == codes
 
 
 def test_a_trimmed_message_is_not_dropped() -> None:
@@ -452,6 +552,14 @@ def test_details_cannot_drive_the_terminal() -> None:
             "cannot tell where message 3, an assistant turn, stands in the chat template's text",
             "turn-not-located",
         ),
+        ("the chat template takes longer than 10 s on this conversation", "template-failure"),
+        ("took longer than 10 s", "template-failure"),
+        ("not tried: rendering took too long for the rows before it", "template-failure"),
+        ("the model has no chat template: looked in x, found none", "template-failure"),
+        (
+            "the row does not tell prompt from completion, as train_on: completion needs",
+            "completion-unknown",
+        ),
         ("found a number 3: expected text", "unreadable-row"),
     ],
 )
@@ -459,6 +567,38 @@ def test_errors_become_findings_with_their_own_words(problem: str, code: str) ->
     finding = failure_finding(InputError(problem, file="train.jsonl", line=3, key="messages[0]"))
     assert finding.code == code
     assert finding.detail == f"messages[0]: {problem}"
+
+
+def test_errors_that_hint_become_findings_that_do() -> None:
+    error = InputError(
+        "found text 'usr': expected a role", key="messages[0].role", hint="did you mean\n user?"
+    )
+    assert failure_finding(error).detail == (
+        "messages[0].role: found text 'usr': expected a role (did you mean user?)"
+    )
+    long = failure_finding(InputError("x" * 500, hint="y" * 500)).detail
+    assert len(long) == 200
+    assert re.fullmatch("x{10,}… \\(y{10,}…\\)", long)
+
+
+def test_errors_of_rows_become_findings_of_the_same_name() -> None:
+    """The words by which errors are told apart are those that they have."""
+    talk = conversation(user("Hi"), answer("Ho."))
+    refusing = chat_template("{{ raise_exception('Tool call IDs should have length 9!') }}")
+    failing = chat_template("{{ messages[0].nothing.more }}")
+    cases: tuple[tuple[ChatTemplate, TrainOn, str], ...] = (
+        (refusing, "assistant", "role-order-refused"),
+        (failing, "assistant", "template-failure"),
+        (chat_template(CHATML), "completion", "completion-unknown"),
+        (chat_template("x"), "assistant", "turn-not-located"),
+    )
+    for template, train_on, code in cases:
+        with pytest.raises(InputError) as caught:
+            trained_text(template, talk, train_on)
+        finding = failure_finding(caught.value)
+        assert finding.code == code
+        if template is refusing:
+            assert "Tool call IDs should have length 9!" in finding.detail
 
 
 # Real data

@@ -343,9 +343,14 @@ def test_check_has_its_shape_and_counts_what_preview_shows(sftui: Any) -> None:
     assert found["tokens"] == sum(view["total"] for view in views)
     assert found["trained_tokens"] == sum(view["trained"] for view in views)
     said = sftui("check", recipe).out
-    assert (
-        f"5 rows (question_answer), {found['tokens']:,} tokens, {found['trained_tokens']:,} trained" in said
-    )
+    tokens, trained = f"{found['tokens']:,} tokens", f"{found['trained_tokens']:,} trained"
+    assert f"5 rows (question_answer), 5 sequences, {tokens}, {trained}" in said
+    assert found["used"] == {
+        "rows": 5,
+        "sequences": 5,
+        "tokens": found["tokens"],
+        "trained_tokens": found["trained_tokens"],
+    }
 
 
 def test_check_says_no_where_something_is_wrong(sftui: Any) -> None:

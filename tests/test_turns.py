@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sftui.data.conversation import Conversation, Message
 from sftui.data.history import conversations_per_turn, rewritten_turns
 from sftui.data.regions import Region, turn_regions
+from sftui.data.template import ChatTemplate
 from sftui.data.template_files import OURS
 from sftui.data.tokenizer import load_tokenizer
 from sftui.data.turns import trained_text, trained_turns
@@ -108,11 +110,6 @@ def test_consecutive_and_lone_messages() -> None:
 
 
 def test_turns_that_the_model_would_be_asked_for_otherwise() -> None:
-    thinking = conversation(
-        user("a"), assistant("<think>\no\n</think>\n\nb"), user("c"), assistant("<think>\nn\n</think>\n\nd")
-    )
-    # The full text has dropped the first turn's reasoning, but its prompt and the last one's are as shown.
-    assert rewritten_turns(chat_template(QWEN3), thinking, "assistant") == ()
     assert rewritten_turns(chat_template(CHATML), TALK, "assistant") == ()
     assert rewritten_turns(chat_template(NEMO), TALK, "assistant") == (2, 4)
     assert rewritten_turns(chat_template(NEMO), TALK, "last_assistant") == (4,)
@@ -121,6 +118,78 @@ def test_turns_that_the_model_would_be_asked_for_otherwise() -> None:
     forced = chat_template(data_fixtures.FORCED_THINK)
     assert rewritten_turns(forced, conversation(user("a"), assistant("b")), "assistant") == (1,)
     assert rewritten_turns(chat_template("x"), Conversation((), "x:1", text="a"), "assistant") == ()
+
+
+BESIDE = conversation(
+    *(user("a"), assistant("b", reasoning_content="l")),
+    *(user("c"), assistant("d", reasoning_content="m")),
+    *(user("e"), assistant("f", reasoning_content="n")),
+)
+WITHIN = conversation(
+    *(user("a"), assistant("<think>\nl\n</think>\n\nb")),
+    *(user("c"), assistant("<think>\nm\n</think>\n\nd")),
+    *(user("e"), assistant("<think>\nn\n</think>\n\nf")),
+)
+WITHOUT = conversation(user("a"), assistant("b"), user("c"), assistant("d"), user("e"), assistant("f"))
+
+
+@pytest.mark.parametrize("talk", [BESIDE, WITHIN, WITHOUT], ids=["beside", "within", "without"])
+def test_turns_that_are_written_otherwise_once_others_follow(talk: Conversation) -> None:
+    template = chat_template(QWEN3)
+    # Of all but the last, the full text has dropped the reasoning, or the empty block in its stead.
+    assert [text for _, text, _ in spans(QWEN3, talk)][:2] == ["b<|im_end|>", "d<|im_end|>"]
+    assert rewritten_turns(template, talk, "assistant") == (1, 3)
+    assert rewritten_turns(template, talk, "last_assistant") == ()
+    asked = replace(talk, messages=(*talk.messages, user("g")))
+    assert rewritten_turns(template, asked, "assistant") == (1, 3, 5)
+    assert rewritten_turns(template, asked, "last_assistant") == (5,)
+    for each in conversations_per_turn(asked, "assistant"):
+        assert rewritten_turns(template, each, "assistant") == ()
+    for kept in (CHATML, MARKED, data_fixtures.LLAMA3, GEMMA, data_fixtures.PHI3, data_fixtures.PLAIN):
+        assert rewritten_turns(chat_template(kept), talk, "assistant") == ()
+
+
+def test_turns_that_end_otherwise_while_they_are_the_last() -> None:
+    assert rewritten_turns(chat_template(data_fixtures.HARMONY), WITHOUT, "assistant") == (1, 3)
+    ended = data_fixtures.PLAIN.replace(
+        "+ '\n\n' }}", "}}{{ eos_token if m.role == 'assistant' and loop.last }}"
+    )
+    assert spans(ended, WITHOUT, "last_assistant") == [(5, "f</s>", 1.0)]
+    assert rewritten_turns(chat_template(ended), WITHOUT, "assistant") == (1, 3)
+    # What comes after the end of a turn is no part of it.
+    padded = CHATML.replace(
+        "{% endfor %}", "{{ eos_token if loop.last and not add_generation_prompt }}{% endfor %}"
+    )
+    assert rewritten_turns(chat_template(padded), WITHOUT, "assistant") == ()
+
+
+def test_what_the_template_does_not_mark_may_differ() -> None:
+    unmarked = MARKED.replace("{% generation %}", "{{ '<think></think>' if loop.last }}{% generation %}")
+    assert spans(unmarked, WITHOUT)[0] == (1, "b<|im_end|>", 1.0)
+    assert rewritten_turns(chat_template(unmarked), WITHOUT, "assistant") == ()
+    marked = MARKED.replace("{% generation %}", "{% generation %}{{ '<think></think>' if loop.last }}")
+    assert rewritten_turns(chat_template(marked), WITHOUT, "assistant") == (1, 3)
+
+
+def test_turns_that_the_template_refuses_to_end_with_tell_nothing() -> None:
+    short = "messages | length < 6 and not add_generation_prompt"
+    refusing = f"{{% if {short} %}}{{{{ raise_exception('short') }}}}{{% endif %}}"
+    assert rewritten_turns(chat_template(refusing + QWEN3), WITHOUT, "assistant") == ()
+    hiding = f"{{% if {short} %}}x{{% else %}}{CHATML}{{% endif %}}"
+    assert rewritten_turns(chat_template(hiding), WITHOUT, "assistant") == ()
+
+
+def test_a_conversation_of_one_turn_costs_two_renderings(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    render = ChatTemplate.render
+
+    def counted(*args: Any, **options: Any) -> str:
+        made.append(options)
+        return render(*args, **options)
+
+    monkeypatch.setattr(ChatTemplate, "render", counted)
+    assert rewritten_turns(chat_template(QWEN3), conversation(user("a"), assistant("b")), "assistant") == ()
+    assert len(made) == 2
 
 
 def test_reasoning_in_the_middle_of_tool_calls_is_seen_otherwise_later() -> None:
@@ -133,7 +202,7 @@ def test_reasoning_in_the_middle_of_tool_calls_is_seen_otherwise_later() -> None
         user("c"),
         assistant("d"),
     )
-    assert rewritten_turns(chat_template(QWEN3), talk, "assistant") == (3,)
+    assert rewritten_turns(chat_template(QWEN3), talk, "assistant") == (1, 3)
     for each in conversations_per_turn(talk, "assistant"):
         assert rewritten_turns(chat_template(QWEN3), each, "assistant") == ()
 

@@ -24,7 +24,8 @@ from sftui.data.overview import OverlengthCost, Overview, State
 from sftui.data.reader import READER, ChunkFacts, DatasetSpec
 from sftui.data.store import chunks_of, store_key
 from sftui.data.tally import Tally
-from sftui.data.views import Side
+from sftui.data.used import Draws, used_of
+from sftui.data.views import Side, Used
 from sftui.data.workers import Job, Pool, process_count
 from sftui.errors import InputError
 from sftui.recipe import DataSection
@@ -61,6 +62,9 @@ class Analysis:
         self._where = where
         self._wheres: dict[tuple[Side, int], str] = {}
         self._duplicates: DuplicateReport | None = None
+        self._draws: Draws | None = None
+        self._used: dict[Side, Used] = {}
+        self._held_out: Used | None = None
         self._changed = changed
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
@@ -82,7 +86,11 @@ class Analysis:
             self._run_chunks()
             if not self._cancelled.is_set():
                 self._find_duplicates()
-                self.state = "done"
+                draws = self._pool.submit("draws").result()
+                with self._lock:
+                    self._draws = draws
+                    self._count_used()
+                    self.state = "done"
         except InputError as error:
             if not self._cancelled.is_set():
                 self.state, self.error = "failed", error
@@ -99,6 +107,8 @@ class Analysis:
             self.spec = replace(self.spec, data=data)
             for tally in self.tallies.values():
                 tally.recut(data)
+            if self._draws is not None:
+                self._count_used()
 
     def overview(self, side: Side, templates: tuple[str, ...] = ()) -> Overview:
         """What is known of a side by now; the training side has the findings of all."""
@@ -133,14 +143,36 @@ class Analysis:
                 trained=tally.trained,
                 flags=tally.flags,
                 known=tally.known,
-                findings=summarise(facts, self._duplicates, self._where_of("train")),
+                findings=summarise(
+                    facts,
+                    self._duplicates,
+                    self._where_of("train"),
+                    drops_unusable=data.bad_rows == "drop",
+                ),
                 percentiles=percentiles(tally.length_counts),
+                length_counts=dict(sorted(tally.length_counts.items())),
                 cost=cost,
+                used=self._used.get(side),
+                held_out=self._held_out if side == "train" else None,
             )
 
     def cost(self, side: Side, max_length: int) -> OverlengthCost:
         """What each choice for longer sequences would lose."""
         return self.tallies[side].cost(max_length)
+
+    def _count_used(self) -> None:
+        """What a run takes of each side."""
+        assert self._draws is not None
+        draws, data = self._draws, self.spec.data
+        for side, tally in self.tallies.items():
+            chunks = tally.pieces.values()
+            if side == "train":
+                self._used[side] = used_of(chunks, data, draws.train_rows, draws.train)
+            else:
+                self._used[side] = used_of(chunks, data, tally.rows, None)
+        if draws.held_out is not None:
+            chunks = self.tallies["train"].pieces.values()
+            self._held_out = used_of(chunks, data, draws.held_out_rows, draws.held_out)
 
     def _where_of(self, side: Side) -> Callable[[int], str]:
         """Where a row of a side stands; asked for once only."""

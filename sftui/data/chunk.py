@@ -6,7 +6,7 @@ import json
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from sftui.errors import InputError
@@ -104,14 +104,14 @@ class Chunk:
                 weights = self.weights[span : span + spans] if self.weights else None
                 if weights is not None and all(weight == 1.0 for weight in weights):
                     weights = None
-                yield EncodedSequence(
-                    self.begin + offset,
-                    self.ids[at : at + length],
-                    tuple(zip(bounds[::2], bounds[1::2], strict=True)),
-                    weights,
-                    bool(self.ended[sequence]),
-                )
+                pairs = ((bounds[0], bounds[1]),) if spans == 1 else tuple(_pairs(bounds))
+                ids, ended = self.ids[at : at + length], bool(self.ended[sequence])
+                yield EncodedSequence(self.begin + offset, ids, pairs, weights, ended)
                 sequence, at, span = sequence + 1, at + length, span + spans
+
+
+def _pairs(bounds: array[int]) -> Iterator[tuple[int, int]]:
+    return zip(bounds[::2], bounds[1::2], strict=True)
 
 
 def sealed(magic: bytes, content: bytes) -> bytes:
@@ -137,8 +137,7 @@ _ARRAYS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedSequence:
+class EncodedSequence(NamedTuple):
     """One sequence: its row, token ids, trained token spans, their weights (None: all 1)."""
 
     row: int

@@ -159,7 +159,7 @@ class _Side:
         return Counts(
             rows=len(self.rows),
             tokens=sum(map(len, used)),
-            trained_tokens=sum(sum(sequence.trained) for sequence in used),
+            trained_tokens=sum(sequence.trained.count(1) for sequence in used),
             bad=self._where(error.row for error in self.bad),
             overlength=self._where(self.overlength),
             truncated=self._where(self.truncated),

@@ -30,6 +30,9 @@ _SNAPSHOT_SHARE = 0.1  # of the time goes at most into snapshots of the analysis
 _LOST = "the process that reads the data has ended, or takes too long"
 
 
+SHOWN_TOKENS = 100_000  # of a row, on the screen
+
+
 class Desk:
     """One recipe's dataset. `changed` is called from a thread when an overview has new facts.
 
@@ -85,7 +88,7 @@ class Desk:
         """One row, token by token. Fails with an InputError."""
         lost = "showing this row takes too long, or ends the process that does"
         return self._looker.submit(
-            "view", side, row, sequence, timeout=self._patience, urgent=True, lost=lost
+            "view", side, row, sequence, SHOWN_TOKENS, timeout=self._patience, urgent=True, lost=lost
         )
 
     def cost(self, side: Side, max_length: int) -> OverlengthCost | None:

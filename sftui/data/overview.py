@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sftui.data.views import Finding, Side
+from sftui.data.views import Finding, Side, Used
 
 State = Literal["opening", "indexing", "analysing", "done", "failed"]
 
@@ -44,7 +45,9 @@ class Overview:
     one entry a row and are shared with the analysis, which fills them in any order: tokens of the row's
     longest sequence (0: not known yet), trained tokens of the row, and one bit for each finding, numbered by
     `findings.registry.BITS`. `known` has a 1 for each analysed row. `percentiles` are tokens a sequence
-    at 5, 50, 95, 99 and 100%. `problem` says why nothing can be shown.
+    at 5, 50, 95, 99 and 100%; `length_counts` has how many sequences have each length. At the end, `used`
+    is what a run takes of the side, and `held_out` what eval_fraction keeps of the training rows. `problem`
+    says why nothing can be shown.
     """
 
     side: Side
@@ -65,4 +68,7 @@ class Overview:
     known: bytearray = field(default_factory=bytearray, repr=False)
     findings: tuple[Finding, ...] = ()
     percentiles: tuple[int, int, int, int, int] | None = None
+    length_counts: Mapping[int, int] = field(default_factory=dict, repr=False)
     cost: OverlengthCost | None = None
+    used: Used | None = None
+    held_out: Used | None = None

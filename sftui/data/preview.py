@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from dataclasses import replace
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from sftui.data.bounds import bounded
@@ -28,9 +30,14 @@ IGNORED = -100
 
 
 def row_view(
-    corpus: Corpus, row: int, tokenizer: ChatTokenizer, data: DataSection, sequence: int = 0
+    corpus: Corpus,
+    row: int,
+    tokenizer: ChatTokenizer,
+    data: DataSection,
+    sequence: int = 0,
+    limit: int | None = None,
 ) -> RowView:
-    """Row `row` as it would be trained. A row that cannot be used is shown with its error."""
+    """Row `row` as it would be trained, with its first `limit` tokens; an unusable one has an error."""
     raw = corpus.raw(row)
     where = corpus.where(row)
     try:
@@ -43,9 +50,11 @@ def row_view(
             regions = turn_regions(template, part, marked.text, marked.spans) if template else ()
             rewritten = rewritten_turns(template, part, data.train_on) if template else ()
     except InputError as error:
-        return RowView(row, where, raw, error=str(error), findings=(failure_finding(error),))
-    encoding = tokenizer.encode_batch([marked.text])[0]
-    ids, offsets = encoding.ids, encoding.offsets
+        lot = "left out" if data.bad_rows == "drop" else "refused"
+        told = (failure_finding(error),)
+        return RowView(row, where, raw, fate=f"{lot}: cannot be used", findings=told, error=str(error))
+    ((ids, found),) = tokenizer.tokenize([marked.text])
+    offsets = list(found)
     trained, spans = mark(ids, offsets, marked, tokenizer.special_ids)
     first, end = kept_range(len(ids), data)
     facts = RowFacts.of(part, marked, ids, offsets, trained, regions, rewritten, tokenizer, data)
@@ -54,7 +63,8 @@ def row_view(
     pieces = _pieces(marked.text, offsets)
     spelled = _spelled(tokenizer, ids, marked.text, offsets)
     tokens = []
-    for at, (token_id, (begin, stop), piece) in enumerate(zip(ids, offsets, pieces, strict=True)):
+    shown = islice(zip(ids, offsets, pieces, strict=True), limit)
+    for at, (token_id, (begin, stop), piece) in enumerate(shown):
         cut = not first <= at < end
         # Nothing predicts the first token that is left, so it is not trained either.
         counts = bool(trained[at]) and not cut and at != first
@@ -76,7 +86,7 @@ def row_view(
                 cut=cut,
             )
         )
-    kept = sum(token.trained for token in tokens)
+    kept = trained.count(1, first + 1, end)
     return RowView(
         row=row,
         where=where,
@@ -87,7 +97,12 @@ def row_view(
         messages=messages_of(part),
         tools=as_json(part.tools) if part.tools else "",
         tokens=tuple(tokens),
-        turns=_turns(regions, offsets, tokens),
+        turns=tuple(
+            replace(turn, last=min(turn.last, len(tokens)))
+            for turn in _turns(regions, offsets, trained, first, end)
+            if turn.first < len(tokens) or turn.first == turn.last
+        ),
+        more=len(ids) - len(tokens),
         sequence=sequence,
         sequences=len(parts),
         total=len(ids),
@@ -204,21 +219,17 @@ def _byte_level() -> dict[str, int]:
 
 
 def _turns(
-    regions: Sequence[Region], offsets: Sequence[tuple[int, int]], tokens: Sequence[Token]
+    regions: Sequence[Region], offsets: Sequence[tuple[int, int]], trained: bytes, first: int, end: int
 ) -> tuple[Turn, ...]:
-    """The messages as ranges of tokens: a token belongs to where it starts."""
+    """The messages as ranges of tokens: a token belongs to where it starts.
+
+    Counted are the trained tokens that remain of tokens first to end.
+    """
     starts = [start for start, _ in offsets]
     turns = []
     for region in regions:
-        first = _first_at(starts, region.start)
-        last = _first_at(starts, region.end)
-        trained = sum(token.trained for token in tokens[first:last])
-        if last > first or region.index >= 0:
-            turns.append(Turn(region.index, region.role, first, last, trained))
+        begin, stop = bisect_left(starts, region.start), bisect_left(starts, region.end)
+        count = trained.count(1, max(begin, first + 1), max(begin, min(stop, end)))
+        if stop > begin or region.index >= 0:
+            turns.append(Turn(region.index, region.role, begin, stop, count))
     return tuple(turns)
-
-
-def _first_at(starts: Sequence[int], at: int) -> int:
-    from bisect import bisect_left
-
-    return bisect_left(starts, at)

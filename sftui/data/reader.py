@@ -19,6 +19,7 @@ from sftui.data.query import Query
 from sftui.data.store import CHUNK_ROWS, Store, chunk_name, chunks_of, of_same_data, store_key
 from sftui.data.template_files import available_names
 from sftui.data.tokenizer import ChatTokenizer, load_tokenizer
+from sftui.data.used import Draws, draws_of
 from sftui.data.views import RowLine, RowView, Side
 from sftui.errors import InputError
 from sftui.printable import printable
@@ -146,6 +147,10 @@ class Reader:
         """How many rows are known when `row` is, or, if there is no such row, when all are."""
         return len(self._reached(side, row))
 
+    def draws(self) -> Draws:
+        """How often each row of data.train is used."""
+        return draws_of(self.corpus("train"), self._spec.data, self._spec.seed)
+
     def where(self, side: Side, row: int) -> str:
         """Where a row stands, for people."""
         return self._reached(side, row).where(row)
@@ -163,14 +168,14 @@ class Reader:
         corpus = self._reached(side, begin)
         return [_line(corpus, row) for row in range(begin, min(end, len(corpus)))]
 
-    def view(self, side: Side, row: int, sequence: int = 0) -> RowView:
-        """One row, token by token."""
+    def view(self, side: Side, row: int, sequence: int = 0, limit: int | None = None) -> RowView:
+        """One row, token by token, with its first `limit` tokens."""
         from sftui.data.preview import row_view
 
         corpus = self._reached(side, row)
         if not 0 <= row < len(corpus):
             raise InputError(f"there is no row {row:,}: expected 0 to {len(corpus) - 1:,}")
-        return row_view(corpus, row, self.tokenizer(), self._spec.data, sequence)
+        return row_view(corpus, row, self.tokenizer(), self._spec.data, sequence, limit)
 
     def search(self, side: Side, query: Query, begin: int, end: int) -> list[int]:
         """The rows whose text the query wants; a row whose text takes too long to tell is not one."""

@@ -23,6 +23,26 @@ _REASONING = ("reasoning_content", "thinking", "reasoning")
 # Noncharacters of Unicode, around a number that makes the mark unlike anything in the row.
 _MARKS = "\ufdd0{}\ufdd1", "\ufdd2{}\ufdd3"
 
+# A tool of words that no template has, and conversations about it of which a template takes at least one.
+_TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "probetool",
+        "description": "probedescription",
+        "parameters": {
+            "type": "object",
+            "properties": {"probekey": {"type": "string", "description": "probe"}},
+            "required": ["probekey"],
+        },
+    },
+}
+_USER = {"role": "user", "content": "probe"}
+_WITH_TOOL: tuple[tuple[Message, ...], ...] = (
+    (_USER,),
+    ({"role": "system", "content": "probe"}, _USER),
+    (_USER, {"role": "assistant", "content": "probe"}),
+)
+
 _SAID = 300  # characters that are quoted of what a template says when it refuses
 
 
@@ -114,8 +134,15 @@ class ChatTemplate:
 
     @cached_property
     def writes_tools(self) -> bool:
-        """Whether tool definitions reach the text."""
-        return "tools" in self.text
+        """Whether tool definitions reach the text; true where that is unknown, for the template refuses them.
+
+        Seen from conversations about nothing with one tool, whose name and description are looked for.
+        """
+        if "tools" not in self.text:
+            return False
+        words = _TOOL["function"]["name"], _TOOL["function"]["description"]
+        shown = [text for messages in _WITH_TOOL if (text := self._rendered_with_tool(messages)) is not None]
+        return not shown or any(all(word in text for word in words) for text in shown)
 
     def _call_form(self, given: str) -> CallForm:
         if given not in self._call_forms:
@@ -125,6 +152,12 @@ class ChatTemplate:
     @cached_property
     def _call_forms(self) -> dict[str, CallForm]:
         return {}
+
+    def _rendered_with_tool(self, messages: Sequence[Message]) -> str | None:
+        try:
+            return self._render(messages, [_TOOL], None, add_generation_prompt=False)
+        except InputError:
+            return None
 
     def _rendered_calls(self, messages: Sequence[Message]) -> str | None:
         """The text of messages whose tool calls have their form already; None if the template fails."""

@@ -67,7 +67,8 @@ class RowView:
     `raw` is the row as the file has it, `text` what the chat template made of it, `messages` its
     normalised (role, content) pairs. With `sequence_per: turn` there are several sequences; this is
     number `sequence` of `sequences`. `total`, `trained` and `truncated` count tokens: before a cut,
-    trained ones that remain, and lost ones. `fate` says what becomes of it: used, truncated, or the
+    trained ones that remain, and lost ones. Of a very long row `tokens` are the first, and `more` come after
+    them. `fate` says what becomes of it: used, truncated, or the
     reason why it is left out. Of an unreadable row, `error` says why, and there are no tokens.
     """
 
@@ -88,6 +89,7 @@ class RowView:
     truncated: int = 0
     fate: str = "used"
     findings: tuple[RowFinding, ...] = ()
+    more: int = 0
     error: str | None = None
 
 
@@ -120,3 +122,13 @@ class Finding:
     remedy: str
     examples: tuple[str, ...] = ()
     eval_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """The rows of a side, once each, and the sequences made of them, as often as they are drawn."""
+
+    rows: int
+    sequences: int
+    tokens: int
+    trained_tokens: int

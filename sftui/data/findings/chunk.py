@@ -120,7 +120,9 @@ class Inspector:
         if not again:
             self._found.formats[conversation.format] += 1
             at = SKETCH_BYTES * (each.row - self._begin)
-            self._sketches[at : at + SKETCH_BYTES] = sketch(duplicate_text(conversation))
+            # With a sequence for each turn, this is only the row up to its first one.
+            whole = self._corpus[each.row] if self._data.sequence_per == "turn" else conversation
+            self._sketches[at : at + SKETCH_BYTES] = sketch(duplicate_text(whole))
         regions: tuple[Region, ...] = ()
         rewritten: tuple[int, ...] = ()
         if conversation.text is None:

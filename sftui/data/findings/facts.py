@@ -38,8 +38,9 @@ class RowFacts:
     `ids`, `offsets` (characters of `text`) and `trained` (one byte a token, 1 for trained) are of the
     whole sequence, before any cut; `kept` are the first and end token that remain of it, (0, 0) if it
     is dropped. `adds_bos` tells whether the tokenizer itself puts `bos_token_id` before a plain text.
-    `rewritten` are messages trained after history that the template rewrites. Without `regions`,
-    places in the text are looked for in all of it.
+    `rewritten` are messages that the model would be asked for, or would write, otherwise than they are
+    trained. `writes_tools` tells whether the template writes tool definitions. Without `regions`, places in
+    the text are looked for in all of it.
     """
 
     conversation: Conversation
@@ -58,6 +59,7 @@ class RowFacts:
     overlength: Overlength
     regions: Sequence[Region] = ()
     rewritten: tuple[int, ...] = ()
+    writes_tools: bool = True
 
     @classmethod
     def of(
@@ -73,6 +75,7 @@ class RowFacts:
         data: DataSection,
     ) -> RowFacts:
         """The facts of a sequence under the recipe's `data`."""
+        writes_tools = not conversation.tools or tokenizer.templates.choose(conversation).writes_tools
         return cls(
             conversation=conversation,
             text=marked.text,
@@ -90,6 +93,7 @@ class RowFacts:
             overlength=data.overlength,
             regions=regions,
             rewritten=rewritten,
+            writes_tools=writes_tools,
         )
 
 
@@ -113,6 +117,15 @@ def reasoning(each: object) -> str:
             if value and isinstance(value, str):
                 return value
     return ""
+
+
+def thought_of(message: object) -> str:
+    """The reasoning of a message, kept beside its content or before </think> within it."""
+    beside = reasoning(message)
+    content = message.get("content") if isinstance(message, dict) else None
+    if beside or not isinstance(content, str) or "</think>" not in content:
+        return beside
+    return content.partition("</think>")[0].rpartition("<think>")[2]
 
 
 def place(facts: RowFacts, index: int, literal: str) -> tuple[int | None, int | None]:

@@ -28,10 +28,10 @@ def cut(facts: RowFacts) -> Iterable[RowFinding]:
     trained = facts.trained.count(1)
     # The first token that is left is not trained: nothing predicts it.
     remaining = facts.trained.count(1, first + 1, end)
-    lost = f"{tokens}, {length - (end - first):,} cut"
     if trained and not remaining:
-        return (RowFinding("truncated-to-nothing", f"{lost}, all {trained:,} trained ones among them"),)
-    return (RowFinding("truncated", f"{lost}, {trained - remaining:,} trained ones among them"),)
+        return (RowFinding("truncated-to-nothing", f"{tokens}, all {trained:,} trained ones are cut"),)
+    lost = f"{trained - remaining:,} of {trained:,} trained ones are cut"
+    return (RowFinding("truncated", f"{tokens}, {lost}"),)
 
 
 def percentiles(lengths: array[int] | Counter[int]) -> tuple[int, int, int, int, int] | None:

@@ -46,18 +46,29 @@ _CHECKS = (
         "error",
         "refused by the chat template",
         "are refused by the chat template",
-        "The model's template raises an exception on this order of roles: it was never trained on such "
-        "conversations.",
-        "Merge or remove the messages it names, or choose another data.chat_template.",
+        "The template itself says that it cannot express these messages, in the words shown: the row has no "
+        "text to train on.",
+        "Mend in the rows what it names (often the order of roles, or an id that a message lacks), or choose "
+        "another data.chat_template.",
     ),
     Check(
         "template-failure",
         "error",
         "chat template failures",
         "make the chat template fail",
-        "The template stops with an error of its own, so the row has no text to train on.",
-        "Look at the template's line that is named: often a message lacks a key it reads. Mend the row, "
+        "There is no template, or it stops with an error of its own or takes too long, so the row has no "
+        "text to train on.",
+        "Look at the template's line if one is named: often a message lacks a key it reads. Mend the row, "
         "or choose another data.chat_template.",
+    ),
+    Check(
+        "completion-unknown",
+        "error",
+        "completion unknown",
+        "leave open where the completion begins",
+        "With data.train_on: completion only what follows the prompt is trained, and such a row does not "
+        "tell one from the other.",
+        "Give the rows columns prompt and completion, or set data.train_on: assistant or last_assistant.",
     ),
     Check(
         "turn-not-located",
@@ -138,19 +149,20 @@ _CHECKS = (
         "template-rewrites-history",
         "warning",
         "history rewritten",
-        "have a trained turn after history that the template rewrites",
-        "The template writes earlier turns otherwise than when they were answered, so a turn is trained "
-        "after text that the model will not see when it is used.",
+        "have trained turns whose text or history the template rewrites",
+        "The template writes earlier turns otherwise than the last (without their reasoning, or without an "
+        "empty think block), so a turn is trained as the model is not to answer, or after text that it will "
+        "not see.",
         "Set data.sequence_per: turn, or data.train_on: last_assistant.",
     ),
     Check(
         "reasoning-dropped",
         "warning",
         "reasoning dropped",
-        "have reasoning that the template leaves out of the last answer",
+        "have reasoning that the template leaves out of a trained answer",
         "The answer is trained without the reasoning that led to it.",
-        "Choose a data.chat_template that writes reasoning_content, or put it into the content as "
-        "<think>..</think>.",
+        "Choose a data.chat_template that writes the reasoning of every turn; many write it only where it is "
+        "part of the content, as <think>..</think>.",
     ),
     Check(
         "tool-calls-dropped",
@@ -329,6 +341,7 @@ BITS: dict[str, int] = {
     "mojibake": 28,
     "secret": 29,
     "extreme-length": 30,
+    "completion-unknown": 31,
 }
 """The bit of each finding that a row can have in the row's flags, which are 64 bits."""
 

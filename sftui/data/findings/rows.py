@@ -39,18 +39,33 @@ _ROW_CHECKS: tuple[Callable[[RowFacts], Iterable[RowFinding]], ...] = (
 )
 
 
+# How the problem of an error begins, for rows that can be read.
+_FAILURES = (
+    ("the chat template refuses this conversation", "role-order-refused"),
+    ("the chat template", "template-failure"),
+    ("the model has no chat template", "template-failure"),
+    ("took longer than", "template-failure"),
+    ("not tried: rendering", "template-failure"),
+    ("cannot tell where message", "turn-not-located"),
+    ("the row does not tell prompt from completion", "completion-unknown"),
+)
+_DETAIL, _HINT = 200, 90  # characters: of all of it, of the hint within
+
+
 def inspect_row(facts: RowFacts) -> list[RowFinding]:
     """Everything found in one sequence of a row, at most once a code."""
     return [finding for check in _ROW_CHECKS for finding in check(facts)]
 
 
 def failure_finding(error: InputError) -> RowFinding:
-    """The error that kept a row from being used, as a finding in its own words."""
-    if error.problem.startswith("the chat template"):
-        refused = error.problem.startswith("the chat template refuses this conversation")
-        code = "role-order-refused" if refused else "template-failure"
-    elif error.problem.startswith("cannot tell where message"):
-        code = "turn-not-located"
-    else:
-        code = "unreadable-row"
-    return RowFinding(code, printable(f"{error.key}: {error.problem}" if error.key else error.problem))
+    """The error that kept a row from being used, as a finding in its own words, with what it hints at."""
+    code = next((code for words, code in _FAILURES if error.problem.startswith(words)), "unreadable-row")
+    detail = f"{error.key}: {error.problem}" if error.key else error.problem
+    if error.hint:
+        hint = _shortened(" ".join(error.hint.split()), _HINT)
+        detail = f"{_shortened(detail, _DETAIL - len(hint) - 3)} ({hint})"
+    return RowFinding(code, printable(detail))
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

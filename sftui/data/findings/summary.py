@@ -5,7 +5,8 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from sftui.data.findings.columns import ColumnSet, odd_columns
 from sftui.data.findings.duplicates import Copies, DuplicateReport
@@ -18,6 +19,10 @@ EXAMPLES = 5
 _TOGETHER = 1 << 16  # rows counted together: while that goes on, no key is answered
 _SEVERITIES = ("error", "warning", "info")
 _SHARE_OF_STYLE = 0.3  # of rows, from which on a missing full stop is how the answers are written
+# Rows that cannot be used: no run starts with them, unless data.bad_rows drops them.
+UNUSABLE = frozenset(
+    {"unreadable-row", "role-order-refused", "template-failure", "turn-not-located", "completion-unknown"}
+)
 _BY_COLUMNS = frozenset({"missing-column", "mixed-columns"})  # counted by the sets that there are
 _LEAST_SHARE, _LARGEST_SHARE = 0.02, 0.98  # of trained tokens
 
@@ -77,12 +82,15 @@ def summarise(
     sides: Sequence[SideFacts],
     duplicates: DuplicateReport | None = None,
     where: Callable[[int], str] | None = None,
+    *,
+    drops_unusable: bool = False,
 ) -> tuple[Finding, ...]:
     """The findings of a dataset, errors first, then by count.
 
     `sides` are those to be told of: training rows, held-out rows or both. Bits of duplicates and of
     extreme lengths are set beforehand; `duplicates` only adds which row each repeats, and where that
-    training row stands, for which `where` is needed if the training rows are not told of.
+    training row stands, for which `where` is needed if the training rows are not told of. With
+    `drops_unusable` (data.bad_rows: drop) unusable rows stop nothing, and are warnings.
     """
     train = next((side for side in sides if side.side == "train"), None)
     held_out = next((side for side in sides if side.side == "eval"), None)
@@ -116,6 +124,8 @@ def summarise(
     untrained = _nothing_trained(sides)
     if untrained is not None:
         findings = [untrained, *(each for each in findings if each.code != untrained.code)]
+    if drops_unusable:
+        findings = [replace(f, severity="warning") if f.code in UNUSABLE else f for f in findings]
     order = {code: at for at, code in enumerate(CHECKS)}
     return tuple(
         sorted(findings, key=lambda each: (_SEVERITIES.index(each.severity), -each.count, order[each.code]))
@@ -185,10 +195,14 @@ def _describe(found: dict[str, _Found], report: DuplicateReport, where: Callable
 
 def _nothing_trained(sides: Sequence[SideFacts]) -> Finding | None:
     """The error that a whole side is left without a trained token."""
+    unusable = sum(1 << BITS[code] for code in UNUSABLE if code in BITS)
+    flag = 1 << BITS["no-trained-tokens"]
     for side in sides:
         if side.complete and side.analysed and not side.trained_tokens:
+            if all(flags & unusable for flags in side.flags):
+                continue  # which is said already, with its reason
             name = "training" if side.side == "train" else "held-out"
-            rows = list(range(min(ROWS, len(side.flags))))
+            rows = list(islice((row for row, flags in enumerate(side.flags) if flags & flag), ROWS))
             return _finding(
                 "no-trained-tokens",
                 side.analysed,

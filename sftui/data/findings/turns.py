@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from sftui.data.findings.facts import RowFacts, excerpt
+from sftui.data.findings.omissions import turns_without_reasoning
 from sftui.data.views import RowFinding
 
 _THINK = (("<think>", "</think>"), ("<thinking>", "</thinking>"))
@@ -54,12 +55,14 @@ def end_of_turn(facts: RowFacts) -> Iterable[RowFinding]:
 
 
 def rewritten_history(facts: RowFacts) -> Iterable[RowFinding]:
-    """Turns whose prompt, when they are answered, is not what precedes them in the text."""
+    """Turns that are asked for, or written, otherwise than they are trained, and what that leaves out."""
     if not facts.rewritten:
         return ()
-    listed = ", ".join(map(str, facts.rewritten[:5])) + (", .." if len(facts.rewritten) > 5 else "")
     plural = "s" if len(facts.rewritten) > 1 else ""
-    return (RowFinding("template-rewrites-history", f"message{plural} {listed}"),)
+    detail = f"message{plural} {_listed(facts.rewritten)}"
+    if without := [turn for turn in turns_without_reasoning(facts) if turn in facts.rewritten]:
+        detail += f"; reasoning is left out of {_listed(without)}"
+    return (RowFinding("template-rewrites-history", detail),)
 
 
 def think_tags(facts: RowFacts) -> Iterable[RowFinding]:
@@ -80,6 +83,10 @@ def think_tags(facts: RowFacts) -> Iterable[RowFinding]:
                 at = text.find(opening if opened > closed else closing)
                 return (RowFinding("unbalanced-think", detail, at, at + len(opening)),)
     return ()
+
+
+def _listed(turns: Sequence[int]) -> str:
+    return ", ".join(map(str, turns[:5])) + (", .." if len(turns) > 5 else "")
 
 
 def _ends_turn(facts: RowFacts, end: int) -> bool:

@@ -27,7 +27,8 @@ class JsonLines(LineFile):
             row = parse_json(text)
         except json.JSONDecodeError as error:
             raise InputError(
-                f"not JSON, {describe(error)}: found {shorten(text.strip())}, expected an object a line",
+                f"not JSON, {describe(error.msg, error.colno)}: "
+                f"found {shorten(text.strip())}, expected an object a line",
                 file=self.name,
                 line=line,
                 hint=self._suspicion(index, data),

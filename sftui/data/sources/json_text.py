@@ -29,6 +29,7 @@ def parse_json_at(text: str, position: int) -> tuple[Any, int]:
         return _LENIENT.raw_decode(text, position)
 
 
-def describe(error: json.JSONDecodeError) -> str:
-    """What is wrong and in which column."""
-    return f"{error.msg[:1].lower()}{error.msg[1:]} at column {error.colno}"
+def describe(message: str, column: int) -> str:
+    """What is wrong, as a JSONDecodeError says it, and in which column."""
+    # Some of them end in "at": "Unterminated string starting at".
+    return f"{message[:1].lower()}{message[1:].removesuffix(' at')} at column {column}"

@@ -121,4 +121,6 @@ def json_kind(value: object) -> str:
         return "an object"
     if isinstance(value, list):
         return "an array"
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
     return shorten(value)
