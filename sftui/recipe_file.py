@@ -15,7 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from sftui.data.sources.paths import is_hub_id
+from sftui.data.sources.paths import is_beside, is_hub_id
 from sftui.errors import InputError, shorten
 from sftui.recipe import Recipe, source_list
 from sftui.recipe_errors import Key, explain
@@ -222,9 +222,9 @@ def _expanded(path: str) -> Path:
 
 
 def _absolute_data(path: str, base: Path) -> str:
-    """Data is a path, unless nothing is there and it reads like a dataset of the Hub."""
+    """Data is a path, unless nothing is there, not even its folder, and it reads like a Hub dataset."""
     # os.path: False, not an error, for a name that no file can have.
-    if is_hub_id(path) and not os.path.lexists(base / path):
+    if is_hub_id(path) and not is_beside(path, base) and not os.path.lexists(base / path):
         return path
     return _absolute(path, base)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from sftui.data.sources import open_rows
+from sftui.errors import InputError
 from sftui.recipe import DataSection
 from sftui.recipe_file import load_recipe, parse_recipe
 
@@ -34,6 +36,19 @@ def data(base: Path, **fields: Any) -> DataSection:
 def test_what_can_only_be_a_path_is_relative_to_the_recipe(tmp_path: Path, path: str) -> None:
     (source,) = data(tmp_path, train=[path]).train
     assert source.path == str(tmp_path / path)
+
+
+def test_what_begins_with_a_folder_that_is_there_is_a_path_in_it(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.jsonl").write_text('{"text": "t"}')
+    for path in ("src/name", "src/a.jsnl"):
+        (source,) = data(tmp_path, train=[path]).train
+        assert source.path == str(tmp_path / path)
+        with pytest.raises(InputError, match="no such file"):
+            open_rows(source)
+    with pytest.raises(InputError, match=r"did you mean '.*/src/a\.jsonl'"):
+        open_rows(source)
+    assert data(tmp_path, train=["source/name", "src"]).train[0].path == "source/name"
 
 
 @pytest.mark.parametrize("name", ["openai/gsm8k", "gsm8k", "teknium/OpenHermes-2.5"])

@@ -84,6 +84,10 @@ def test_a_bad_row_is_reported_when_it_is_read_and_the_others_are_not_lost(tmp_p
     [
         (b"[1, 2]\n", "found an array: expected a JSON object"),
         (b'"text"\n', "found 'text': expected a JSON object"),
+        (b"null\n", "found null: expected a JSON object"),
+        (b"true\n", "found true: expected a JSON object"),
+        (b'{"a": "\x01"}\n', "not JSON, invalid control character at column 8: found"),
+        (b'{"a": "b\n', "not JSON, unterminated string starting at column 7: found"),
         (b'{"a": "\xff"}\n', "byte 8 is 0xff, which is not UTF-8"),
         (b'{"a": ' + b"[" * 100_000 + b"\n", "JSON nested too deeply"),
     ],
@@ -122,7 +126,9 @@ def test_an_array_is_read_and_says_where_its_rows_stand(tmp_path: Path) -> None:
     rows = open_rows(source)
     assert rows[0] == {"n": 0}
     assert rows.where(1) == f"{source.path}[1]"
-    with pytest.raises(InputError, match=r"a\.json\[1\]: found 5: expected a JSON object"):
+    with pytest.raises(
+        InputError, match=r"a\.json\[1\]: found 5 \(line 1, column 12\): expected a JSON object"
+    ):
         rows[1]
 
 
@@ -132,16 +138,19 @@ def test_an_array_is_read_and_says_where_its_rows_stand(tmp_path: Path) -> None:
         ("", "is empty: expected a JSON array"),
         ('{"data": []}', "found an object: expected an array of objects"),
         ("[]", "has no rows"),
-        ('[{"a": 1},', "a.json:1: not JSON"),
-        ('[{"a": 1}] {"a": 2}', "a.json:1: not JSON: extra data at column 12"),
-        ('[{"a": 1} {"a": 2}]', "a.json:1: not JSON: expecting ',' delimiter at column 11"),
-        ('[{"a": 1}, ]', "not JSON: expecting value at column 12"),
+        ('[{"a": ]', "a.json:1: not JSON, expecting value at column 8: found ']', expected an array"),
+        ("[", "a.json:1: not JSON, expecting value at column 2: found the end of the file, expected"),
+        ("nonsense", "a.json:1: not JSON, expecting value at column 1: found 'nonsense', expected"),
+        ("[] []", "a.json:1: not JSON, extra data at column 4: found '[]', expected an array of objects"),
+        (b'["\xff', "a.json:1: not JSON, unterminated string starting at column 2"),
+        (b"\xe9t\xe9", "a.json: byte 1 is 0xe9, which is not UTF-8"),
+        ("null", "found null: expected an array"),
         ("[" * 100_000, "JSON nested too deeply"),
         ('{"a": ' * 100_000, "JSON nested too deeply"),
     ],
 )
 def test_a_json_file_that_is_no_array_of_rows_says_what_it_is(
-    tmp_path: Path, content: str, message: str
+    tmp_path: Path, content: str | bytes, message: str
 ) -> None:
     with pytest.raises(InputError) as error:
         open_rows(write(tmp_path, content, "a.json"))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+import threading
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
 
-from sftui.data.sources import hub, open_rows
+from sftui.data.sources import hub, hub_reach, open_rows
 from sftui.data.sources.hub import open_hub
 from sftui.errors import InputError
 from sftui.recipe import Source
@@ -162,6 +164,102 @@ def test_a_network_that_fails_later_is_one_error_and_the_rows_that_came_stay(fol
     assert (len(rows), rows[known - 1]["n"], rows.complete) == (known, known - 1, False)
 
 
+class Session:
+    """Stands for the connection to the Hub: every request ends as `answer` says."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer, self.asked = answer, []
+
+    def head(self, url: str, timeout: float) -> Any:
+        self.asked.append((url, timeout))
+        return self.answer()
+
+
+class TestReach:
+    """Whether the Hub answers."""
+
+    @pytest.fixture(autouse=True)
+    def online(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        monkeypatch.delenv("HF_HUB_ETAG_TIMEOUT", raising=False)
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://hub.example")
+
+    def session(self, monkeypatch: pytest.MonkeyPatch, answer: Any) -> Session:
+        session = Session(answer)
+        monkeypatch.setattr("huggingface_hub.get_session", lambda: session)
+        return session
+
+    def test_any_answer_will_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        session = self.session(monkeypatch, lambda: object())
+        assert hub_reach.why_unreached() is None
+        assert session.asked == [("https://hub.example", 3.0)]
+
+    def test_a_dead_network_is_one_error_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail() -> Any:
+            raise OSError("[Errno -2] Name or service not known\nmore")
+
+        self.session(monkeypatch, fail)
+        with pytest.raises(InputError) as error:
+            open_rows(source("no-such-owner/no-such-name"))
+        assert str(error.value) == (
+            "no-such-owner/no-such-name: is no file here, and the Hub cannot be reached: "
+            "[Errno -2] Name or service not known"
+        )
+        assert datasets.config.HF_HUB_OFFLINE is False
+
+    def test_a_network_that_never_answers_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        ended = threading.Event()
+        self.session(monkeypatch, lambda: ended.wait(60))
+        monkeypatch.setattr(hub_reach, "_WAIT_SECONDS", 0.05)
+        assert hub_reach.why_unreached() == (
+            "no answer within 0.05 s; HF_HUB_ETAG_TIMEOUT sets how many to wait"
+        )
+        ended.set()
+
+    def test_a_slow_network_is_given_the_time_that_is_asked_for(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        session = self.session(monkeypatch, lambda: object())
+        for asked, seconds in (("20", 20.0), ("1", 3.0), ("soon", 3.0)):
+            monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", asked)
+            assert hub_reach.why_unreached() is None
+            assert session.asked[-1][1] == seconds
+
+    def test_without_a_network_what_was_prepared_before_is_read(
+        self, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "name").mkdir()
+        (tmp_path / "name" / "train.jsonl").write_text(lines(3))
+        open_hub(source(tmp_path / "name"), wait=True)
+        (prepared,) = (path for path in cache.iterdir() if path.is_dir())
+        prepared.rename(cache / "owner___name")
+        (configuration,) = (cache / "owner___name").iterdir()
+        configuration.rename(configuration.with_name("default"))
+        monkeypatch.setattr(hub, "why_unreached", lambda: "no network")
+        for wait in (True, False):
+            rows = open_rows(source("owner/name"), wait=wait)
+            assert (rows.complete, [rows[i]["n"] for i in range(len(rows))]) == (True, [0, 1, 2])
+        with pytest.raises(InputError, match=r"the Hub cannot be reached: no network$"):
+            open_rows(source("owner/other"))
+
+    def test_a_folder_needs_no_hub(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hub, "why_unreached", lambda: pytest.fail("the Hub was asked"))
+        assert len(open_rows(source(folder, name="main", split="test"))) == 5
+
+    def test_what_the_libraries_tell_of_each_try_stays_off_the_terminal(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("DATASETS_VERBOSITY", raising=False)
+        monkeypatch.setenv("HF_HUB_VERBOSITY", "info")
+        for name in ("datasets", "huggingface_hub"):
+            monkeypatch.setattr(logging.getLogger(name), "level", logging.WARNING)
+            logging.getLogger(name).setLevel(logging.WARNING)
+        hub_reach.silence()
+        assert not logging.getLogger("datasets").isEnabledFor(logging.WARNING)
+        assert logging.getLogger("huggingface_hub").isEnabledFor(logging.WARNING), "it is asked for"
+
+
 class TestRefusals:
     """What the Hub's library says, for a person."""
 
@@ -217,6 +315,7 @@ class TestRefusals:
         self, raised: Exception, message: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        monkeypatch.setattr(hub, "why_unreached", lambda: None)
 
         def refuse(*arguments: Any, **named: Any) -> Any:
             raise raised

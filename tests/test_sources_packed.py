@@ -159,7 +159,7 @@ def test_the_oldest_copies_make_room(tmp_path: Path, cache: Path, monkeypatch: p
     open_rows(write(tmp_path, "a.jsonl.gz", LINES))
     (old,) = (cache / "plain").iterdir()
     os.utime(old, (1, 1))
-    monkeypatch.setattr(plain_copy, "_CACHE_BYTES", len(LINES))
+    monkeypatch.setattr(plain_copy, "_LIMIT_BYTES", len(LINES))
     open_rows(write(tmp_path, "b.jsonl.gz", LINES))
     assert [entry for entry in (cache / "plain").iterdir() if entry == old] == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import time
@@ -10,9 +11,11 @@ from pathlib import Path
 from uuid import uuid4
 
 PLAIN, INDEX, ENCODED = "plain", "index", "encoded"  # its sub-folders; an entry is a file or folder in one
+LOCKS = "locks"  # files to lock, of no content
 
 _UNFINISHED = ".part"  # ends the name of what is still being written
-_ABANDONED_SECONDS = 24 * 3600  # after which an unfinished entry has no writer any more
+_ABANDONED_SECONDS = 24 * 3600  # after which an unfinished entry has no writer, and a lock no taker
+_IN_USE_SECONDS = 3600  # in which an entry that was used may still be in use
 
 
 def cache_directory() -> Path:
@@ -41,28 +44,40 @@ def mark_used(entry: Path) -> None:
         return
 
 
-def prune(limit_bytes: int, keep: Collection[Path] = ()) -> None:
-    """Remove the least recently used entries until all together take at most `limit_bytes`.
+def prune(limit_bytes: int, kind: str, keep: Collection[Path] = ()) -> None:
+    """Remove the least recently used entries of a sub-folder until they take at most `limit_bytes`.
 
-    An entry that another process uses may vanish for it: whoever opens one keeps it open. Entries in
-    `keep`, and those still being written, stay. What cannot be removed is left.
+    Entries in `keep`, those used in the last hour and those still being written stay; one used earlier
+    may vanish for another process: whoever opens one keeps it open. What cannot be removed is left.
     """
     now = time.time()
     entries: list[tuple[float, int, Path]] = []
-    for folder in (PLAIN, INDEX, ENCODED):
-        for path in _listed(cache_directory() / folder):
-            try:
-                used = path.stat().st_mtime
-            except OSError:  # removed by another process
-                continue
-            if not path.name.endswith(_UNFINISHED) or now - used > _ABANDONED_SECONDS:
-                entries.append((used, _bytes(path), path))
+    for path in _listed(cache_directory() / kind):
+        try:
+            used = path.stat().st_mtime
+        except OSError:  # removed by another process
+            continue
+        if not path.name.endswith(_UNFINISHED) or now - used > _ABANDONED_SECONDS:
+            entries.append((used, _bytes(path), path))
     total = sum(size for _, size, _ in entries)
-    for _, size, path in sorted(entries):
-        if total <= limit_bytes:
+    for used, size, path in sorted(entries):
+        if total <= limit_bytes or now - used < _IN_USE_SECONDS:
             return
         if path not in keep and _remove(path):
             total -= size
+
+
+def prune_locks() -> None:
+    """Remove lock files that were last taken more than a day ago and that nobody holds."""
+    for path in _listed(cache_directory() / LOCKS):
+        try:
+            if time.time() - path.stat().st_mtime < _ABANDONED_SECONDS:
+                continue
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+        except OSError:  # held, or removed by another process
+            continue
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ import difflib
 import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sftui.data.conversation import ROLES
@@ -72,27 +72,18 @@ class Role(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What rows must have, all of it; `str()` gives back what was typed. It can be pickled.
+    """What rows must have, all of it. It can be pickled.
 
     A regular expression may take time without end on an unlucky text and Python cannot interrupt it:
     call `matches_text` only where the process can be ended.
     """
 
-    typed: str = ""
-    words: tuple[Words, ...] = field(default=(), repr=False)
-    patterns: tuple[Pattern, ...] = field(default=(), repr=False)
-    roles: tuple[Role, ...] = field(default=(), repr=False)
-    lengths: tuple[Range, ...] = field(default=(), repr=False)
-    trained: tuple[Range, ...] = field(default=(), repr=False)
-    findings: tuple[Flags, ...] = field(default=(), repr=False)
-
-    def __str__(self) -> str:
-        return self.typed
-
-    @property
-    def empty(self) -> bool:
-        """Whether every row matches."""
-        return not (self.needs_text or self.needs_roles or self.needs_counts)
+    words: tuple[Words, ...] = ()
+    patterns: tuple[Pattern, ...] = ()
+    roles: tuple[Role, ...] = ()
+    lengths: tuple[Range, ...] = ()
+    trained: tuple[Range, ...] = ()
+    findings: tuple[Flags, ...] = ()
 
     @property
     def needs_text(self) -> bool:
@@ -163,7 +154,7 @@ def parse_query(text: str, codes: Collection[str], bits: Mapping[str, int]) -> Q
             continue
         negated = text[at] == "-" and at + 1 < len(text) and not text[at + 1].isspace()
         at = terms.take(text, at + negated, negated)
-    return terms.query(text.strip())
+    return terms.query()
 
 
 class _Terms:
@@ -179,9 +170,8 @@ class _Terms:
         self._trained: list[Range] = []
         self._findings: list[Flags] = []
 
-    def query(self, typed: str) -> Query:
+    def query(self) -> Query:
         return Query(
-            typed,
             tuple(self._words),
             tuple(self._patterns),
             tuple(self._roles),

@@ -10,13 +10,15 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import IO
 
-from sftui.data.cache import ENCODED, cache_directory, mark_used, prune, unfinished
+from sftui.data.cache import ENCODED, LOCKS, cache_directory, mark_used, prune, prune_locks, unfinished
 from sftui.data.model_files import SMALL_FILES
 from sftui.data.tokenizer import ChatTokenizer
 from sftui.recipe import DataSection
@@ -69,28 +71,46 @@ class Store:
 
         The processes of one run would otherwise all make the same chunks at once.
         """
-        try:
-            path = cache_directory() / "locks" / self.folder.name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("ab")
-        except OSError:
-            yield
-            return
-        with file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    waiting()
-                    time.sleep(_WAIT_SECONDS)
-                except OSError:  # a file system without locks
-                    break
-            yield
+        path = cache_directory() / LOCKS / self.folder.name
+        for last in (False, False, True):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                file = path.open("ab")
+            except OSError:
+                yield
+                return
+            with file:
+                _lock(file, waiting)
+                if last or _is_at(file, path):
+                    mark_used(path)
+                    yield
+                    return
 
     def prune(self) -> None:
         """Remove entries used longest ago, if all together take too much; this one stays."""
-        prune(LIMIT_BYTES, keep=(self.folder,))
+        prune(LIMIT_BYTES, ENCODED, keep=(self.folder,))
+        prune_locks()
+
+
+def _lock(file: IO[bytes], waiting: Callable[[], None]) -> None:
+    """Lock `file` when nobody else has it locked; `waiting` is called meanwhile."""
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            waiting()
+            time.sleep(_WAIT_SECONDS)
+        except OSError:  # a file system without locks
+            return
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Whether the open `file` is still what is at `path`: an old lock may have been removed meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 def chunks_of(rows: int) -> list[tuple[int, int]]:

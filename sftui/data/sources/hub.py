@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sftui.data.sources.arrow import ArrowBlocks, ArrowRows
+from sftui.data.sources.hub_reach import offline, silence, why_unreached
 from sftui.data.sources.rows import Row, Rows
 from sftui.data.sources.splits import choose_split, is_slice
 from sftui.errors import InputError
@@ -39,10 +40,10 @@ def open_hub(source: Source, wait: bool) -> Rows:
     def call(function: Callable[..., _Result], *arguments: Any, **named: Any) -> _Result:
         return _explained(source, function, *arguments, **named)
 
+    silence()
     if not wait:
         datasets.disable_progress_bars()  # the screen is another's
-    path = str(Path(source.path).expanduser()) if Path(source.path).expanduser().is_dir() else source.path
-    builder = call(datasets.load_dataset_builder, path, source.name, revision=source.revision)
+    builder = call(_builder, source)
     if wait or is_slice(source.split) or Path(builder.cache_dir).is_dir():
         call(builder.download_and_prepare)
         return _whole(source, builder, call)
@@ -51,6 +52,23 @@ def open_hub(source: Source, wait: bool) -> Rows:
     stream = streams[split].with_format("arrow")
     identity = f"{builder.cache_dir}|{split}|{source.limit}|preview"
     return Preview(f"{source.path}/{split}", identity, stream.iter(_FETCHED_ROWS), source)
+
+
+def _builder(source: Source) -> Any:
+    """What prepares the dataset: as the Hub has it, or where that cannot be reached as it was here before."""
+    import datasets
+
+    folder = Path(source.path).expanduser()
+    local = folder.is_dir()
+    path = str(folder) if local else source.path
+    why = None if local or datasets.config.HF_HUB_OFFLINE else why_unreached()
+    if why is None:
+        return datasets.load_dataset_builder(path, source.name, revision=source.revision)
+    try:
+        with offline():
+            return datasets.load_dataset_builder(path, source.name, revision=source.revision)
+    except ConnectionError as error:
+        raise ConnectionError(why) from error
 
 
 def _whole(source: Source, builder: Any, call: Callable[..., Any]) -> ArrowRows:

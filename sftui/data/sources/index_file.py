@@ -7,12 +7,13 @@ import zlib
 from array import array
 from pathlib import Path
 
-from sftui.data.cache import INDEX, cache_directory, mark_used, unfinished
+from sftui.data.cache import INDEX, cache_directory, mark_used, prune, unfinished
 from sftui.data.sources.line_index import LineIndex
 
 _VERSION = b"sftui index 1\n"
 _HEAD_NUMBERS = 4  # rows, changes, the end, the checksum of all numbers after these
 _BYTES = 8
+_LIMIT_BYTES = 4 << 30  # of all of them
 
 
 def load_index(index: LineIndex, key: str) -> bool:
@@ -53,6 +54,8 @@ def save_index(index: LineIndex, key: str) -> None:
         new.replace(entry)
     except OSError:
         new.unlink(missing_ok=True)
+        return
+    prune(_LIMIT_BYTES, INDEX, keep=[entry])
 
 
 def _entry(key: str) -> Path:

@@ -47,7 +47,9 @@ class Elements:
         self._careful = False
         self._longest = 0
         self._starts: deque[int] = deque(maxlen=_KNOWN_STARTS)  # of the last whole elements
-        self._allowance = 4 * len(text) + (16 << 20)  # characters that may be read in vain
+        # Characters that may be read in vain: beyond a window, and from what only seems to be an element.
+        self._allowance = 4 * len(text) + (16 << 20)
+        self._trials = 32 * len(text) + (16 << 20)
         self._next_whole = -1  # the first element that is whole after the last that was not
         self._signs = [_SIGNS_ON_A_LINE, _SIGNS]
 
@@ -131,8 +133,12 @@ class Elements:
             before = self._text[max(start, at - _NEAR) : at]
             written = before.rstrip(_BLANKS)
             separated = written.endswith(",") or "\n" in before[len(written) :]
-            if separated and self._fits(at, indents) and self._is_whole(at, alone=bool(keys)):
+            if not separated or not self._fits(at, indents):
+                continue
+            if self._is_whole(at, alone=bool(keys)):
                 return at
+            if self._trials < 0:
+                break
         return len(self._text)
 
     def _closed(
@@ -184,7 +190,10 @@ class Elements:
         for number in range(1 if alone else _TRIED):
             try:
                 after = self.skip_space(self._value_end(start))
-            except BrokenElement:
+            except BrokenElement as error:
+                # What is nested too deeply or not terminated was read further than it says.
+                told = error.message != NESTED_TOO_DEEPLY and not error.message.startswith("Unterminated")
+                self._trials -= error.position - start + _NEAR if told else _WINDOW
                 return number >= _SEVERAL
             sign = self._text[after : after + 1]
             if sign != ",":

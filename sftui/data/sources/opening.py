@@ -23,6 +23,7 @@ from sftui.data.sources.paths import (
     KINDS,
     LINE_SUFFIXES,
     PACKED_SUFFIXES,
+    data_files,
     holds_rows,
     is_hub_id,
     is_pattern,
@@ -148,7 +149,7 @@ def _open_pattern(source: Source, folder: Path, pattern: str) -> Rows:
     found = glob.glob(f"{glob.escape(str(folder))}/{pattern}", recursive=True)  # noqa: PTH207
     matches = sorted(Path(match) for match in found if os.path.isfile(match))  # noqa: PTH113
     if not matches:
-        raise InputError("no file matches this pattern", file=source.path, hint=_files_in(folder))
+        raise InputError("no file matches this pattern", file=source.path, hint=data_files(folder))
     files = [match for match in matches if holds_rows(match.name)]
     if not files:
         names = ", ".join(match.name for match in matches[:3])
@@ -194,16 +195,6 @@ def _existing(path: Path) -> tuple[Path, str]:
             return folder, "/".join(parts[index:])
         folder /= part
     return folder, ""
-
-
-def _files_in(folder: Path) -> str:
-    """A hint naming data files and folders in `folder`."""
-    entries = [entry for entry in folder.iterdir() if entry.name[:1] not in "._"]
-    names = sorted(entry.name for entry in entries if holds_rows(entry.name) or entry.is_dir())
-    more = ", .." if len(names) > 5 else ""
-    return (
-        f"{str(folder)!r} has {', '.join(names[:5])}{more}" if names else f"{str(folder)!r} has no data files"
-    )
 
 
 def _expanded(path: str) -> Path:

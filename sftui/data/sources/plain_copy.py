@@ -16,7 +16,7 @@ _Opened = TypeVar("_Opened")
 Write = Callable[[Path, Callable[[], None]], None]
 
 _SPARE_BYTES = 512 << 20  # of the disk, left for others
-_CACHE_BYTES = 64 << 30  # above which the least recently used copies are removed
+_LIMIT_BYTES = 64 << 30  # of all copies; above it those used longest ago are removed
 _ATTEMPTS = 3
 
 
@@ -64,4 +64,4 @@ def _make(entry: Path, file: DataFile, write: Write) -> None:
     except OSError as error:
         problem = f"cannot be unpacked into {entry.parent}: {error.strerror or error}"
         raise InputError(problem, file=file.name, hint=hint) from error
-    prune(_CACHE_BYTES, keep=[entry])
+    prune(_LIMIT_BYTES, PLAIN, keep=[entry])
