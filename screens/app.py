@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
     from .widgets.braille import GlyphName
 
 DEVICE_SECONDS = 2.0
+# After the first paint, when all that the first screen needs is loaded.
+SETTLED_SECONDS = 2.0
+# That a thread, which follows an analysis, may go on while keys wait for it: Python's own is 0.005.
+SWITCH_SECONDS = 0.001
+# Objects made before the young are looked through, and how many such times before the older are.
+GARBAGE = 10_000, 20, 20
 
 
 def _commands() -> type[Provider]:
@@ -119,6 +127,9 @@ class Workbench(App[None]):
             # The terminal is gone or the machine goes down: leave, runs go on without us.
             loop.add_signal_handler(number, self.exit)
         self.call_after_refresh(self._watch_device)
+        if not self.is_headless:
+            sys.setswitchinterval(SWITCH_SECONDS)
+            self.set_timer(SETTLED_SECONDS, _look_less_for_garbage)
 
     def action_show(self, mode: str) -> None:
         """Bring a screen to the front."""
@@ -285,6 +296,12 @@ class Workbench(App[None]):
                 await asyncio.sleep(DEVICE_SECONDS)
         finally:
             sampler.close()
+
+
+def _look_less_for_garbage() -> None:
+    """Not in what is loaded by now, which holds up a key for 40 ms each time, and seldom in the rest."""
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 def device_text(sample: Sample) -> str:

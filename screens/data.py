@@ -16,6 +16,7 @@ from textual.timer import Timer
 from sftui.errors import InputError
 
 from . import data_view as view
+from . import findings_view
 from .data_keys import ACTIONS, BINDINGS, WITH_ROWS, WITHOUT_DATA
 from .data_view import PANES, Pane
 from .desk import Desk
@@ -25,13 +26,14 @@ from .widgets.filter import Filter
 from .widgets.finding_list import FindingList
 from .widgets.line_list import LineList
 from .widgets.panel import Panel
+from .widgets.row_list import RowList
 from .widgets.rows_pane import RowsPane
 from .widgets.statistics import Statistics
 from .widgets.token_view import TokenView
 
 if TYPE_CHECKING:
     from sftui.data.overview import Overview
-    from sftui.data.views import Side
+    from sftui.data.views import Finding, Side
     from sftui.recipe import Recipe
 
 # Between two times that the screen follows the analysis.
@@ -165,12 +167,15 @@ class DataScreen(Frame):
 
     @on(LineList.Moved, "#rows")
     @on(RowsPane.Listed)
+    @on(RowList.Begun)
     def _want(self) -> None:
-        """Show the row under the cursor."""
-        row, recipe = self._rows.list.row, self._recipe
-        if row is None or recipe is None:
+        """Show the row under the cursor, once the list has its words: a huge row would hold them up."""
+        row, recipe, rows = self._rows.list.row, self._recipe, self._rows
+        if row is None and rows.filtered:
+            self._tokens.want_none("looking …" if rows.searching else "no row matches", soon=rows.searching)
+        if row is None or recipe is None or not rows.list.begun:
             return
-        if self._tokens.row is not None and row != self._tokens.row.row:
+        if self._tokens.wanted is not None and row != self._tokens.wanted.row:
             self._sequence = 0
         wanted = Wanted(self._side, row, self._sequence, self._changes)
         self._tokens.want(wanted, recipe.data.max_length)
@@ -190,7 +195,7 @@ class DataScreen(Frame):
             self._panels["problem"].show(view.problem(problem))
         self._panels["subject"].show(view.subject(recipe, overview, self.size.width - 2))
         self._panels["no-findings"].display = overview is None or not overview.findings
-        self._panels["no-findings"].show(view.no_findings(overview))
+        self._panels["no-findings"].show(findings_view.no_findings(overview))
         applicable = self._desk is not None, overview is not None and overview.rows > 0
         if applicable != self._applicable:
             self._applicable = applicable  # only then: the footer is made anew, which takes a while
@@ -208,12 +213,10 @@ class DataScreen(Frame):
     @on(TokenView.Moved)
     @on(Conversation.Shown)
     def _show_token(self) -> None:
-        row, at = self._tokens.row, self._tokens.cursor
-        if row is not None:
-            panel = self._panels["token"]
-            panel.border_title = Content(view.token_title(row, at))
-            panel.show(view.token_panel(row, at))
-            self._panels["token-line"].show(view.token_line(row, at))
+        row, at, panel = self._tokens.row, self._tokens.cursor, self._panels["token"]
+        panel.border_title = Content(view.token_title(row, at))
+        panel.show(view.token_panel(row, at))
+        self._panels["token-line"].show(view.token_line(row, at))
 
     # -- where the keys go
 
@@ -292,8 +295,23 @@ class DataScreen(Frame):
         elif self._pane == "tokens":
             self.action_explain()
         elif finding is not None:
-            self._rows.ask(f"finding:{finding.code}")
+            self._findings.stay()
+            self._show_rows_of(finding)
             self._go_to_pane("rows")
+
+    def _show_rows_of(self, finding: Finding) -> None:
+        """Only the rows that have a finding, on the side that has some; all where it is about none."""
+        desk, overview = self._desk, self._overview
+        if desk is None or overview is None:
+            return
+        side = findings_view.place_of(finding, overview, desk.sides)
+        if side is None:
+            self._rows.close_filter()
+            self.app.notify(f"{finding.code} is not about single rows: here are all", timeout=4, markup=False)
+            return
+        if side != self._side:
+            self._open_side(side)
+        self._rows.ask(f"finding:{finding.code}")
 
     def action_back(self) -> None:
         """One layer out: to the rows, then to all of them."""
@@ -311,12 +329,13 @@ class DataScreen(Frame):
         self._go_to_pane("rows")
 
     def action_next_finding(self, step: int) -> None:
-        """To the next row that has the finding under the findings' cursor."""
-        finding = self._findings.current
-        if finding is None:
+        """To the next row that has the finding under the findings' cursor, or any."""
+        finding, overview, desk = self._findings.current, self._overview, self._desk
+        if finding is None or overview is None or desk is None:
             self.app.notify("nothing has been found so far", timeout=3)
         else:
-            self._rows.to_flagged(finding.code, step)
+            of_rows = findings_view.place_of(finding, overview, desk.sides) is not None
+            self._rows.to_flagged(finding.code if of_rows else None, step)
 
     def action_view(self) -> None:
         """Another way to look at the row."""
@@ -358,7 +377,7 @@ class DataScreen(Frame):
         from .data_choices import Words
 
         tokens = self._tokens
-        said = view.explanation(self._pane, self._findings.current, tokens.row, tokens.cursor)
+        said = findings_view.explanation(self._pane, self._findings.current, tokens.row, tokens.cursor)
         if said is not None:
             self.app.push_screen(Words(*said))
 
@@ -370,30 +389,10 @@ class DataScreen(Frame):
         if desk is not None:
             self.app.push_screen(OverviewScreen(lambda: (desk.overview(side), self.app.recipe)))
 
-    # -- changes to the recipe
-
-    def action_train_on(self) -> None:
-        """Choose what is trained."""
-        from .data_changes import choose_train_on
-
-        choose_train_on(self.app)
-
-    def action_template(self) -> None:
-        """Choose the chat template."""
-        from .data_changes import choose_template
-
-        choose_template(self.app, self._overview.templates if self._overview is not None else ())
-
-    def action_max_length(self) -> None:
-        """Choose the longest sequence and what becomes of longer ones."""
-        from .data_changes import choose_length
+    def action_change(self, what: str) -> None:
+        """Change the open recipe: one of `CHANGES`."""
+        from .data_changes import CHANGES
 
         desk, side = self._desk, self._side
         if desk is not None:
-            choose_length(self.app, lambda length: desk.cost(side, length))
-
-    def action_sequence_per(self) -> None:
-        """A sequence a conversation, or one a trained turn."""
-        from .data_changes import switch_sequence_per
-
-        switch_sequence_per(self.app)
+            CHANGES[what](self.app, self._overview, lambda length: desk.cost(side, length))

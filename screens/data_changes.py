@@ -10,29 +10,29 @@ from sftui.errors import InputError
 from .data_choices import TRAIN_ON, Choice, Item, Length, template_items
 
 if TYPE_CHECKING:
-    from sftui.data.overview import OverlengthCost
+    from sftui.data.overview import OverlengthCost, Overview
 
     from .app import Workbench
 
 
-def choose_train_on(app: Workbench) -> None:
-    """What is trained."""
+Cost = Callable[[int], "OverlengthCost | None"]
+
+
+def _train_on(app: Workbench, overview: Overview | None, cost: Cost) -> None:
     _choose(app, "what is trained", "train_on", [Item(name, name, text) for name, text in TRAIN_ON])
 
 
-def choose_template(app: Workbench, names: Sequence[str]) -> None:
-    """The chat template: one of `names`, or the model's own."""
+def _template(app: Workbench, overview: Overview | None, cost: Cost) -> None:
+    names = overview.templates if overview is not None else ()
     items = template_items(names, app.recipe.data.chat_template)
     _choose(app, "chat template", "chat_template", items)
 
 
-def choose_length(app: Workbench, cost: Callable[[int], OverlengthCost | None]) -> None:
-    """The longest sequence and what becomes of longer ones; `cost` is asked in a thread."""
+def _max_length(app: Workbench, overview: Overview | None, cost: Cost) -> None:
     app.push_screen(Length(app.recipe, cost), lambda values: _change(app, values))
 
 
-def switch_sequence_per(app: Workbench) -> None:
-    """A sequence a conversation, or one a trained turn."""
+def _sequence_per(app: Workbench, overview: Overview | None, cost: Cost) -> None:
     per = "turn" if app.recipe.data.sequence_per == "conversation" else "conversation"
     _change(app, {"data.sequence_per": per})
 
@@ -53,3 +53,12 @@ def _change(app: Workbench, values: Mapping[str, Any] | None) -> None:
         app.change(values)
     except InputError as error:
         app.notify(str(error), severity="error", timeout=8, markup=False)
+
+
+CHANGES: dict[str, Callable[[Workbench, Overview | None, Cost], None]] = {
+    "train_on": _train_on,
+    "template": _template,
+    "max_length": _max_length,
+    "sequence_per": _sequence_per,
+}
+"""What can be changed, by name. Of an overview come the names of templates; `cost` is asked in a thread."""

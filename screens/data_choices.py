@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from textual import on, work
@@ -30,12 +31,14 @@ TRAIN_ON = (
     ("everything", "all of the text, prompts too: for plain text"),
 )
 TEMPLATES = {
-    "chatml": "<|im_start|>role .. <|im_end|>, of ours: for models that carry no template",
+    "chatml": "<|im_start|>role .. <|im_end|>, of ours: if a model has none",
     "llama2": "[INST] .. [/INST], of ours",
     "gemma": "<start_of_turn>role .. <end_of_turn>, of ours",
-    "mistral": "[INST] .. [/INST] with the system prompt in the first, of ours",
+    "mistral": "[INST] .. [/INST], the system prompt in the first, of ours",
     "plain": "role names and blank lines, no special tokens, of ours",
+    "raw": "contents as they are, answers end with eos_token, of ours",
 }
+OWN = "default"  # what a model's own template is called where it has several
 POLICIES = ("drop", "truncate right", "truncate left", "error")
 LONGEST = 10_000_000
 
@@ -81,7 +84,9 @@ class Choice(ModalScreen[Item | None]):
     def on_mount(self) -> None:
         """Begin on what holds now."""
         values = [item.value for item in self._items]
-        self.query_one(OptionList).highlighted = values.index(self._current) if self._current in values else 0
+        options = self.query_one(OptionList)
+        options.highlighted = values.index(self._current) if self._current in values else 0
+        self.call_after_refresh(options.scroll_to_highlight)  # how high the box is shows in the layout only
 
     def action_cursor(self, lines: int) -> None:
         """Up or down."""
@@ -240,9 +245,14 @@ def _number(text: str) -> int | None:
 
 def template_items(names: Sequence[str], current: str | None) -> list[Item]:
     """The model's own template, those that can be chosen by name, and a file that is in use."""
-    items = [Item(None, "its own", "as the model's tokenizer has it")]
     names = names or tuple(TEMPLATES)
+    own = None
+    if [name for name in names if name not in TEMPLATES] == [OWN]:
+        # The same twice; a recipe may call it either way.
+        names = [name for name in names if name != OWN]
+        own = OWN if current == OWN else None
+    items = [Item(own, "its own", "as the model's tokenizer has it")]
     items += [Item(name, name, TEMPLATES.get(name, "one of the model's own, by its name")) for name in names]
-    if current is not None and current not in names:
-        items.append(Item(current, current, "the file that the recipe names"))
+    if current is not None and current not in (own, *names):
+        items.append(Item(current, PurePath(current).name, "the file that the recipe names"))
     return items

@@ -6,7 +6,13 @@ from textual.actions import parse
 from textual.binding import Binding, BindingType
 
 BINDINGS: list[BindingType] = [
-    Binding("m", "train_on", "trained", tooltip="choose what is trained: data.train_on", id="data.train-on"),
+    Binding(
+        "m",
+        "change('train_on')",
+        "trained",
+        tooltip="choose what is trained: data.train_on",
+        id="data.train-on",
+    ),
     Binding(
         "v", "view", "view", tooltip="the row as tokens, text, raw, or the template's output", id="data.view"
     ),
@@ -14,7 +20,7 @@ BINDINGS: list[BindingType] = [
         "f",
         "next_finding(1)",
         "next finding",
-        tooltip="next row that has the finding chosen, or any",
+        tooltip="next row that has the finding under the cursor, or any",
         id="data.next-finding",
     ),
     Binding(
@@ -86,7 +92,7 @@ BINDINGS: list[BindingType] = [
     ),
     Binding(
         "t",
-        "template",
+        "change('template')",
         "template",
         show=False,
         tooltip="choose the chat template: data.chat_template",
@@ -94,7 +100,7 @@ BINDINGS: list[BindingType] = [
     ),
     Binding(
         "x",
-        "max_length",
+        "change('max_length')",
         "max_length",
         show=False,
         tooltip="longest sequence, and what becomes of longer ones",
@@ -102,7 +108,7 @@ BINDINGS: list[BindingType] = [
     ),
     Binding(
         "d",
-        "sequence_per",
+        "change('sequence_per')",
         "sequence per",
         show=False,
         tooltip="one sequence a conversation, or one a trained turn",

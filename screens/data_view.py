@@ -18,7 +18,7 @@ from .widgets.token_layout import Document, Heading, Look, as_bytes
 
 if TYPE_CHECKING:
     from sftui.data.overview import Overview
-    from sftui.data.views import Finding, RowView, Token
+    from sftui.data.views import RowView, Token
     from sftui.recipe import Recipe
 
 Part = Content | str | tuple[str, str]
@@ -30,7 +30,8 @@ VIEWS: tuple[ViewName, ...] = ("tokens", "text", "raw", "template")
 PROGRESS = 15
 BAR = 10
 SIGNS = {"error": "!", "warning": "~", "info": "·"}
-FINDING_SIGNS = {"error": ("!", "bold $text-error"), "warning": ("~", "bold $text-warning")}
+
+SIDES = {"train": "training rows", "eval": "held-out rows"}
 
 NO_RECIPE = Content.assemble(
     ("No recipe is open.\n\n", "bold"),
@@ -89,7 +90,7 @@ def _progress(overview: Overview | None, bar: int) -> Content:
 
 def rows_title(overview: Overview | None, sides: Sequence[str], matching: int | None, looked: int) -> str:
     """What the list shows: rows of which side, or how many match and how many have been looked at."""
-    side = f"{overview.side} rows" if overview is not None and len(sides) > 1 else "rows"
+    side = SIDES[overview.side] if overview is not None and len(sides) > 1 else "rows"
     if matching is None or overview is None:
         return side
     share = "" if looked >= overview.rows else f"  {looked / overview.rows:.0%} looked at"
@@ -116,6 +117,11 @@ def row_title(view: RowView, width: int) -> str:
     return text
 
 
+def notice(text: str) -> Document:
+    """Words in the place of a row."""
+    return Document(lambda: _words(text))
+
+
 def document(view: RowView, name: ViewName, max_length: int) -> Document:
     """One of the four ways to look at a row. Where there are no tokens: why, and the row itself."""
     if name == "raw" or not (view.tokens or view.messages or view.text):
@@ -126,11 +132,12 @@ def document(view: RowView, name: ViewName, max_length: int) -> Document:
         return Document(lambda: (*_problem(view), *_words(view.text)))
     tokens = view.tokens
     if name == "template":
-        return Document(lambda: (token.text for token in tokens), lambda at: _bare_look(tokens[at]))
+        texts: list[str] = [token.text for token in tokens]
+        return Document(lambda: (*texts, *_more(view)), lambda at: _bare_look(tokens[at]))
     return Document(
         lambda: _tokens(view, max_length),
         lambda at: look(tokens[at]),
-        tuple(turn.first for turn in view.turns),
+        tuple(turn.first for turn in view.turns if turn.first < len(tokens)),
         cursor=True,
     )
 
@@ -171,6 +178,13 @@ def _tokens(view: RowView, max_length: int) -> Iterator[str | Heading]:
                 trained = "not trained"
             yield Heading(printable(turn.role) or "template", trained)
         yield token.text or as_bytes(token.bytes)
+    yield from _more(view)
+
+
+def _more(view: RowView) -> Iterator[Heading]:
+    """Of a very long row only so much is shown."""
+    if view.more:
+        yield Heading(f"… {view.more:,} more tokens")
 
 
 def _messages(view: RowView) -> Iterator[str | Heading]:
@@ -198,8 +212,18 @@ def _problem(view: RowView) -> Iterator[str | Heading]:
             f"{sign} {finding.code}: {printable(finding.detail)}", "", "error" if sign == "!" else "warning"
         )
     if view.error is not None:
-        yield Heading("this row is left out", "", "error")
-        yield from _words(f"{view.error}\n\n")
+        what, remedy = lot_of(view)
+        yield Heading(what, "", "error")
+        yield from _words(f"{view.error}\n{remedy}\n")
+
+
+def lot_of(view: RowView) -> tuple[str, str]:
+    """What becomes of a row that cannot be used, in a line, and a line on what to do, if anything."""
+    if view.fate.startswith("left out"):
+        return "this row is left out", ""
+    if view.fate.startswith("refused"):
+        return "a run does not start with this row", "Mend it, or set data.bad_rows: drop.\n"
+    return "this row cannot be shown", ""
 
 
 def _words(text: str) -> Iterator[str]:
@@ -214,11 +238,17 @@ def token_title(view: RowView | None, at: int) -> str:
     """`token 118 of 203`."""
     if view is None or at >= len(view.tokens):
         return "token"
-    return f"token {at + 1:,} of {len(view.tokens):,}"
+    return f"token {at + 1:,} of {_length(view):,}"
 
 
-def token_panel(view: RowView, at: int) -> Content:
+def _length(view: RowView) -> int:
+    return len(view.tokens) + view.more
+
+
+def token_panel(view: RowView | None, at: int) -> Content:
     """What is known of a token in three lines."""
+    if view is None:
+        return Content("")
     if at >= len(view.tokens):
         return Content.styled("no tokens in this row", "$foreground-muted")
     token = view.tokens[at]
@@ -239,13 +269,13 @@ def token_panel(view: RowView, at: int) -> Content:
     )
 
 
-def token_line(view: RowView, at: int) -> Content:
+def token_line(view: RowView | None, at: int) -> Content:
     """The same in one line, the reason before the bytes."""
-    if at >= len(view.tokens):
+    if view is None or at >= len(view.tokens):
         return Content("")
     token = view.tokens[at]
     return Content.assemble(
-        (f"{at + 1:,}/{len(view.tokens):,} ", "$foreground-muted"),
+        (f"{at + 1:,}/{_length(view):,} ", "$foreground-muted"),
         (f"{token.id} {_quoted(token)}  ", "bold"),
         *_fate(token),
         *_weight(token),
@@ -280,61 +310,6 @@ def _fate(token: Token) -> list[Part]:
 
 
 # -- the whole dataset
-
-
-def finding_text(finding: Finding) -> Content:
-    """What a finding means, what to do, and where it is."""
-    sign, style = FINDING_SIGNS.get(finding.severity, ("·", "bold"))
-    parts: list[Part] = [
-        (f"{sign} {finding.severity}: ", style),
-        (f"{printable(finding.message)}\n\n", "bold"),
-        f"{printable(finding.why)}\n\n",
-        ("What to do  ", "$foreground-muted"),
-        f"{printable(finding.remedy)}\n",
-    ]
-    if finding.examples:
-        parts.append(("\nFor example\n", "$foreground-muted"))
-        parts += [f"  {printable(example)}\n" for example in finding.examples]
-    return Content.assemble(*parts).rstrip()
-
-
-def row_findings(view: RowView) -> Content:
-    """All that was found in a row, with what to do."""
-    parts: list[Part] = []
-    if view.error is not None:
-        parts += [("! this row is left out\n", "bold $text-error"), f"{printable_lines(view.error)}\n\n"]
-    for finding in view.findings:
-        check = CHECKS.get(finding.code)
-        sign, style = FINDING_SIGNS.get(check.severity if check else "info", ("·", "bold"))
-        parts += [(f"{sign} {finding.code}\n", style), f"{printable_lines(finding.detail)}\n"]
-        if check is not None:
-            parts += [
-                (f"{check.why}\n", "$foreground-muted"),
-                ("What to do  ", "$foreground-muted"),
-                check.remedy,
-            ]
-        parts.append("\n\n")
-    return Content.assemble(*parts).rstrip() if parts else Content("nothing was found in this row")
-
-
-def explanation(
-    pane: Pane, finding: Finding | None, row: RowView | None, at: int
-) -> tuple[str, Content] | None:
-    """Title and text: of the finding, of the token, or of all that was found in the row."""
-    if pane == "findings" and finding is not None:
-        return finding.code, finding_text(finding)
-    if row is None:
-        return None
-    if pane == "tokens" and row.tokens:
-        return token_title(row, at), token_panel(row, at)
-    return f"row {row.row:,}", row_findings(row)
-
-
-def no_findings(overview: Overview | None) -> Content:
-    """In the place of findings, while there are none."""
-    if overview is not None and overview.state == "done":
-        return Content.assemble(("✓ ", "bold $text-success"), "nothing found")
-    return Content.styled("nothing found so far", "$foreground-muted")
 
 
 def problem_of(overview: Overview | None) -> str | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from sftui.words import count
+from .figures import WIDTH, figure
 
 if TYPE_CHECKING:
     from sftui.data.overview import Loss, OverlengthCost, Overview
@@ -86,10 +86,10 @@ def _losses(cost: OverlengthCost, chosen: str) -> list[Content]:
 
 
 def _loss(loss: Loss) -> str:
-    emptied = f", {loss.emptied:,} emptied" if loss.emptied else ""
-    return f"{count(loss.tokens):>8} tokens, {count(loss.trained_tokens):>8} trained{emptied}"
+    emptied = f", {figure(loss.emptied)} emptied" if loss.emptied else ""
+    return f"{figure(loss.tokens):>{WIDTH}} tokens, {figure(loss.trained_tokens):>{WIDTH}} trained{emptied}"
 
 
 def _choice(name: str, text: str, chosen: str) -> Content:
     mark = "▸ " if name == chosen else "  "
-    return Content.assemble((f"{mark}{name:<15}", "bold" if name == chosen else "$foreground-muted"), text)
+    return Content.assemble((f"{mark}{name:<14} ", "bold" if name == chosen else "$foreground-muted"), text)

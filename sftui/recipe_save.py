@@ -103,9 +103,10 @@ def _set_in_place(text: str, key: list[str], value: Any) -> str | None:
     for section in sections:
         node = dict(_entries(node)).get(section)
     entries = _entries(node)
-    if not entries or node.flow_style:
+    if not entries:
         return None
-    written = _scalar(value)
+    flow = bool(node.flow_style)
+    written = _scalar(value, flow)
     for found, there in entries:
         if found == name:
             if not isinstance(there, ScalarNode):
@@ -113,6 +114,9 @@ def _set_in_place(text: str, key: list[str], value: Any) -> str | None:
             begin, end = there.start_mark.index, there.end_mark.index
             gap = "" if text[begin - 1].isspace() else " "
             return f"{text[:begin]}{gap}{written}{text[end:]}"
+    if flow:
+        end = entries[-1][1].end_mark.index
+        return f"{text[:end]}, {name}: {written}{text[end:]}"
     # A line of its own after the last key with a short value, as far to the right as the others.
     keys = [pair[0] for pair in node.value]
     short = [pair for pair in node.value if pair[1].start_mark.line == pair[1].end_mark.line]
@@ -126,15 +130,17 @@ def _entries(node: Any) -> list[tuple[str, Any]]:
     return [(key.value, value) for key, value in node.value] if isinstance(node, MappingNode) else []
 
 
-def _scalar(value: Any) -> str:
-    """A value as YAML writes it after `key: `."""
+def _scalar(value: Any, flow: bool) -> str:
+    """A value as YAML writes it after `key: `, within braces if `flow`."""
     if value is None:
         return "null"
     out = io.StringIO()
     yaml = YAML(typ="rt")
     yaml.width = 2**20
+    yaml.default_flow_style = flow
     yaml.dump({"k": _quoted(value)}, out)
-    return out.getvalue().removeprefix("k:").strip()
+    written = out.getvalue().strip()
+    return (written[1:-1] if flow else written).removeprefix("k:").strip()
 
 
 def _quoted(value: Any) -> Any:

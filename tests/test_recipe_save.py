@@ -79,6 +79,35 @@ def test_every_way_to_write_a_section_takes_a_change(tmp_path: Path, text: str) 
         assert (comment in text) <= (comment in file.read_text())
 
 
+@pytest.mark.parametrize(
+    ("before", "changes", "after"),
+    [
+        (
+            "data: {train: [{path: a.jsonl}],  max_length: 5}   # short\n",
+            {"data.max_length": 1024},
+            "data: {train: [{path: a.jsonl}],  max_length: 1024}   # short\n",
+        ),
+        (
+            "data: {train: a.jsonl, chat_template: chatml, max_length: 5}\n",
+            {"data.chat_template": "a, {b}.jinja"},
+            "data: {train: a.jsonl, chat_template: 'a, {b}.jinja', max_length: 5}\n",
+        ),
+        (
+            "data: {\n  train: [{path: a}],  # rows\n  max_length: 5,  # tokens\n}\n",
+            {"data.overlength": "truncate", "data.max_length": 6},
+            "data: {\n  train: [{path: a}],  # rows\n  max_length: 6, overlength: truncate,  # tokens\n}\n",
+        ),
+    ],
+)
+def test_within_braces_too_only_the_value_changes(
+    tmp_path: Path, before: str, changes: dict[str, object], after: str
+) -> None:
+    file, model = tmp_path / "r.yaml", "model: {name_or_path: x}  # m\n"
+    file.write_text(model + before)
+    save_changes(file, changes)
+    assert file.read_text() == model + after
+
+
 @given(
     st.dictionaries(
         st.sampled_from(["data.chat_template", "model.name_or_path", "output_dir"]),

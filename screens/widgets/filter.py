@@ -58,11 +58,6 @@ class Filter(Vertical):
         yield self._message
 
     @property
-    def is_open(self) -> bool:
-        """Whether it is shown."""
-        return self.has_class("-open")
-
-    @property
     def text(self) -> str:
         """What was asked for last; empty for all rows."""
         return self._asked
@@ -146,8 +141,17 @@ class Filter(Vertical):
 
     def _say(self, error: InputError | None) -> None:
         if error is not None:
-            words = printable(error.problem.replace("\n", " "))
-            self._message.show(Content.styled(words, "$text-error"))
+            self._message.show(Content.styled(_in_short(error), "$text-error"))
         else:
             words = "word  /regex/  finding:truncated  tokens:>2000  role:tool  -not"
             self._message.show(Content.styled(words, "$foreground-muted"))
+
+
+def _in_short(error: InputError) -> str:
+    """What is wrong and what was meant, if that is known; what there is to choose from comes last."""
+    words = printable(error.problem.replace("\n", " "))
+    if error.hint is None:
+        return words
+    problem, _, expected = words.partition(": expected ")
+    rest = f"\nexpected {expected}" if expected else ""
+    return f"{problem}: {printable(error.hint)}{rest}"

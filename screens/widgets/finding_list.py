@@ -20,15 +20,27 @@ class FindingList(LineList):
         super().__init__(id=id)
         self._findings: Sequence[Finding] = ()
         self._side: Side = "train"
+        self._stays = False
 
     @property
     def current(self) -> Finding | None:
         """The finding under the cursor."""
         return self._findings[self.cursor] if self.cursor < len(self._findings) else None
 
+    def go_to(self, index: int) -> None:
+        """Put the cursor on a finding: from now on it stays there."""
+        self.stay()
+        super().go_to(index)
+
+    def stay(self) -> None:
+        """The finding under the cursor has been chosen: the cursor stays on it."""
+        self._stays = True
+
     def show(self, findings: Sequence[Finding], side: Side) -> None:
-        """Show these as seen from a side; the cursor stays on its finding while others come before it."""
-        current = self.current
+        """Show these as seen from a side; until one is chosen, the cursor stays on the gravest."""
+        if side == self._side and findings == self._findings:
+            return
+        current = self.current if self._stays else None
         self._side = side
         self._findings = findings
         codes = [finding.code for finding in findings]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from array import array
-from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -14,26 +12,9 @@ from textual.widget import Widget
 
 BARS = " ▁▂▃▄▅▆▇█"
 LIMIT = "│"
-# Lengths counted before the interpreter may turn to another thread, such as the one that answers keys.
-CHUNK = 20_000
-# Above this, lengths are counted in steps of a 64th of an octave: finer than any terminal shows.
-EXACT = 64
 LEAST_LENGTH = 8
 
 Counts = Mapping[int, int]
-
-
-def count_lengths(lengths: array[int]) -> Counts:
-    """How many sequences there are of each length, zeros (not known yet) left out. Slow: for a thread."""
-    counts: Counter[int] = Counter()
-    for begin in range(0, len(lengths), CHUNK):
-        counts.update(lengths[begin : begin + CHUNK])
-    del counts[0]
-    coarse: Counter[int] = Counter()
-    for length, count in counts.items():
-        step = round(math.log2(length) * EXACT) if length > EXACT else 0
-        coarse[round(2 ** (step / EXACT)) if step else length] += count
-    return coarse
 
 
 class Axis(NamedTuple):

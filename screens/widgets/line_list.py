@@ -73,9 +73,10 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         self.count = 0
         self.cursor = 0
         self._styles: dict[str, Style] = {}
+        self._own = Style()
 
     def set_count(self, count: int) -> None:
-        """There are so many lines now; the cursor stays among them."""
+        """There are so many lines now, all of them drawn anew; the cursor stays among them."""
         self.count = count
         self.cursor = min(self.cursor, max(0, count - 1))
         if self.virtual_size.height != count:
@@ -150,15 +151,16 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
                 style = self.get_component_rich_style(f"line-list--{name}")
                 self._styles[name] = Style(color=style.color, bold=style.bold)
             self._styles[""] = Style()
+        self._own = self.rich_style  # which takes longer than a line
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         """Line `y` of what is in view."""
         index, width = y + round(self.scroll_y), self.scrollable_content_region.width
         if index >= self.count:
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._own)
         here = index == self.cursor
-        style = self.get_component_rich_style("line-list--cursor") if here else self.rich_style
+        style = self.get_component_rich_style("line-list--cursor") if here else self._own
         parts = [(MARK if here else " ", ""), *self.line(index, width - 1)]
         strip = Strip([Segment(text, self._styles[name]) for text, name in parts])
         return strip.crop(0, width).adjust_cell_length(width).apply_style(style)

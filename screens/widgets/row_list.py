@@ -16,6 +16,7 @@ from textual.strip import Strip
 from sftui.errors import InputError
 from sftui.printable import printable
 
+from ..figures import WIDTH, figure
 from .line_list import LineList
 
 if TYPE_CHECKING:
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
 BLOCK = 64
 KEPT = 4096
 UNDER_WAY = 4
-FIGURE = 7
+FIGURE = WIDTH + 1
 
 
 class RowList(LineList):
     """Shows the rows of an `Overview`, or those that match; words are fetched as they come into view."""
+
+    class Begun(Message):
+        """The first words have come: what the rows say can be seen."""
 
     class _Arrived(Message):
         def __init__(self, future: Future[list[RowLine]], rows: range) -> None:
@@ -44,6 +48,7 @@ class RowList(LineList):
         self.rows: Sequence[int] = range(0)
         self._overview: Overview | None = None
         self._masks: tuple[int, int] = 0, 0
+        self._seen: object = None
         self._fetch: Fetch | None = None
         self._words: dict[int, tuple[str, bool]] = {}
         self._under_way: dict[Future[list[RowLine]], range] = {}
@@ -64,7 +69,13 @@ class RowList(LineList):
     def show(self, overview: Overview, rows: Sequence[int], masks: tuple[int, int]) -> None:
         """`rows` are shown; `masks` are the bits of errors and of warnings among the flags."""
         self._overview, self.rows, self._masks = overview, rows, masks
-        self.set_count(len(rows))
+        top = round(self.scroll_y)
+        seen = len(rows), self.number_width, [self._facts(row) for row in rows[top : top + self.size.height]]
+        if seen != self._seen:  # most of the time the analysis is elsewhere
+            self._seen = seen
+            self.set_count(len(rows))
+        if not self.begun:
+            self._ask()  # also where the list is hidden, for others wait for it
 
     def place_of(self, row: int) -> int:
         """Where `row` stands among those shown, or the one after it does."""
@@ -73,6 +84,11 @@ class RowList(LineList):
         return bisect_left(self.rows, row)
 
     # -- words
+
+    @property
+    def begun(self) -> bool:
+        """Whether any words have come."""
+        return bool(self._words)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """The lines in `crop`; what is missing of them, and of a screenful around, is asked for."""
@@ -118,6 +134,8 @@ class RowList(LineList):
         """Rows have come, or the reason why they cannot."""
         if self._under_way.pop(message.future, None) is None or message.future.cancelled():
             return
+        if not self.begun:
+            self.post_message(self.Begun())
         try:
             # What is not there any more is not asked for again.
             self._words |= dict.fromkeys(message.rows, ("", False))
@@ -149,21 +167,11 @@ class RowList(LineList):
         return f" {'row':>{self.number_width}}{'tokens':>{FIGURE}}{trained}"
 
     def line(self, index: int, width: int) -> list[tuple[str, str]]:
-        """One row; figures that are not known yet are a dot, words on their way a faint bar."""
-        row, overview = self.rows[index], self._overview
-        assert overview is not None
-        known = row < len(overview.known) and bool(overview.known[row])
-        length = overview.lengths[row] if known else 0
-        tokens = f"{length:,}" if length else "–" if known else "·"
-        trained = f"{overview.trained[row]:,}" if length else "–" if known else "·"
-        flags = overview.flags[row] if row < len(overview.flags) else 0
-        errors, warnings = self._masks
-        mark, style = (
-            ("!", "error") if flags & errors else ("~", "warning") if flags & warnings else (" ", "")
-        )
+        """One row; words on their way are a faint bar."""
+        row, tokens, trained, mark, style = self._facts(self.rows[index])
         parts = [(f"{row:>{self.number_width},}", "muted"), (f"{tokens:>{FIGURE}}", "")]
         if self.has_trained:
-            parts.append((f"{trained:>{FIGURE + 1}}", "error" if known and trained == "0" else ""))
+            parts.append((f"{trained:>{FIGURE + 1}}", "error" if trained == "0" else ""))
         parts.append((f" {mark} " if self.has_trained else f"{mark} ", style))
         room = width - sum(len(text) for text, _ in parts)
         found = self._words.get(row)
@@ -175,3 +183,18 @@ class RowList(LineList):
                 words = f"{set_cell_size(words, max(room - 1, 0))}…"
             parts.append((words, "error" if failed else ""))
         return parts
+
+    def _facts(self, row: int) -> tuple[int, str, str, str, str]:
+        """Number, tokens, trained tokens, mark and its style; what is not known yet is a dot."""
+        overview = self._overview
+        assert overview is not None
+        known = row < len(overview.known) and bool(overview.known[row])
+        length = overview.lengths[row] if known else 0
+        tokens = figure(length) if length else "–" if known else "·"
+        trained = figure(overview.trained[row]) if length else "–" if known else "·"
+        flags = overview.flags[row] if row < len(overview.flags) else 0
+        errors, warnings = self._masks
+        mark, style = (
+            ("!", "error") if flags & errors else ("~", "warning") if flags & warnings else (" ", "")
+        )
+        return row, tokens, trained, mark, style

@@ -22,7 +22,7 @@ from .row_list import RowList
 if TYPE_CHECKING:
     from sftui.data.overview import Overview
     from sftui.data.query import Query
-    from sftui.data.views import Side
+    from sftui.data.views import Finding, Side
 
 
 class RowsPane(Vertical):
@@ -52,6 +52,7 @@ class RowsPane(Vertical):
         self._query: Query | None = None
         self._matches: array[int] | None = None
         self._looked = 0
+        self._ended = False
 
     def compose(self) -> ComposeResult:
         """Filter, columns, list."""
@@ -67,7 +68,7 @@ class RowsPane(Vertical):
 
     def open(self, desk: Desk, side: Side) -> None:
         """The rows of another dataset or side, all of them."""
-        self._desk, self._side, self._masks = desk, side, _masks()
+        self._desk, self._side = desk, side
         self._end_search()
         self._filter.close()
         self.list.open(lambda begin, end: desk.lines(side, begin, end))
@@ -75,6 +76,7 @@ class RowsPane(Vertical):
     def show(self, overview: Overview) -> None:
         """Follow the analysis."""
         before, self._overview = self._overview, overview
+        self._masks = _masks(overview.findings)
         ended = overview.state == "done" and (before is None or before.state != "done")
         if ended and self._query is not None and self._query.needs_counts:
             # What was looked for among the rows that were known is now known of all.
@@ -85,6 +87,16 @@ class RowsPane(Vertical):
         sides = self._desk.sides if self._desk is not None else ()
         found = None if self._matches is None else len(self._matches)
         self.border_title = Content(view.rows_title(overview, sides, found, self._looked))
+
+    @property
+    def filtered(self) -> bool:
+        """Whether only rows that match are shown."""
+        return self._matches is not None
+
+    @property
+    def searching(self) -> bool:
+        """Whether more rows may come to match."""
+        return self.filtered and not self._ended
 
     def go_to(self, row: int | None) -> None:
         """Put the cursor on a row, if any, or on the next one that is listed."""
@@ -133,6 +145,7 @@ class RowsPane(Vertical):
         if self._search is not None:
             self._search.cancel()
         self._search, self._matches, self._looked, self._query = None, None, 0, None
+        self._ended = False
         self._searches += 1
 
     @on(Found)
@@ -141,7 +154,7 @@ class RowsPane(Vertical):
         if message.search != self._searches or self._matches is None or self._overview is None:
             return
         self._matches.extend(message.rows)
-        self._looked = message.looked
+        self._looked, self._ended = message.looked, message.finished
         self.show(self._overview)
         self.post_message(self.Listed())
         problem = self._search.problem if message.finished and self._search is not None else None
@@ -151,8 +164,8 @@ class RowsPane(Vertical):
     # -- findings
 
     @work(exclusive=True, group="next")
-    async def to_flagged(self, code: str, step: int) -> None:
-        """To the next row that has a finding, or the one before; found in a thread, over millions of rows."""
+    async def to_flagged(self, code: str | None, step: int) -> None:
+        """To the next row that has a finding, or any, or the one before; in a thread, for it may be far."""
         overview, rows, at = self._overview, self.list.rows, self.list.cursor
         if overview is None:
             return
@@ -160,24 +173,26 @@ class RowsPane(Vertical):
         if found is not None and found < len(self.list.rows):
             self.list.go_to(found)
         elif found is None:
-            words = f"no row {'after' if step > 0 else 'before'} this one has {code}"
+            words = f"no row {'after' if step > 0 else 'before'} this one has {code or 'a finding'}"
             self.app.notify(words, timeout=3, markup=False)
 
 
-def _masks() -> tuple[int, int]:
-    """The bits of errors and of warnings among a row's flags."""
+def _masks(findings: Sequence[Finding]) -> tuple[int, int]:
+    """The bits of errors and of warnings among a row's flags; how grave some are depends on the recipe."""
     from sftui.data.findings.registry import BITS, CHECKS
 
+    told = {finding.code: finding.severity for finding in findings}
     by_severity = {"error": 0, "warning": 0, "info": 0}
     for code, bit in BITS.items():
-        by_severity[CHECKS[code].severity] |= 1 << bit
+        by_severity[told.get(code, CHECKS[code].severity)] |= 1 << bit
     return by_severity["error"], by_severity["warning"]
 
 
-def _mask(code: str) -> int:
+def _mask(code: str | None) -> int:
+    """The bit of a finding, those of all for None."""
     from sftui.data.findings.registry import BITS
 
-    return 1 << BITS[code] if code in BITS else 0
+    return -1 if code is None else 1 << BITS[code] if code in BITS else 0
 
 
 def _next_flagged(flags: array[int], rows: Sequence[int], at: int, step: int, mask: int) -> int | None:

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from array import array
 from typing import TYPE_CHECKING
 
-from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from .. import statistics_view as view
-from .histogram import Histogram, count_lengths
+from .histogram import Histogram
 from .panel import Panel
 
 if TYPE_CHECKING:
     from sftui.data.overview import Overview
     from sftui.recipe import Recipe
 
-# Counting a million lengths takes a moment: of all the time that passes at most this share goes into it.
-SHARE = 0.05
+# Between two times that the histogram is drawn while lengths become known.
+SECONDS = 1.0
+# Cells that the words need, and that the picture has at least beside them.
+WORDS = 62
+PICTURE = 24
 
 
 class Statistics(Horizontal):
-    """Follows an overview; the lengths are counted in a thread, again when more are known."""
+    """Follows an overview."""
 
     DEFAULT_CSS = """
     Statistics Histogram { margin-right: 3; }
@@ -37,7 +37,7 @@ class Statistics(Horizontal):
         """`stacked`: the words below the picture."""
         super().__init__(id=id, classes="-stacked" if stacked else None)
         self._stacked = stacked
-        self._counted: object = None
+        self._drawn: object = None
         self._next = 0.0
 
     def compose(self) -> ComposeResult:
@@ -46,27 +46,17 @@ class Statistics(Horizontal):
         yield Panel()
 
     def show(self, overview: Overview, recipe: Recipe) -> None:
-        """Bring both up to date; the histogram follows when it has been counted."""
+        """Bring both up to date."""
         # The words keep their width while the numbers change.
-        width = self.size.width if self._stacked else min(max(self.size.width // 2, 20), 58)
-        panel = self.query_one(Panel)
+        width = self.size.width if self._stacked else min(max(self.size.width - PICTURE, 20), WORDS)
+        panel, picture = self.query_one(Panel), self.query_one(Histogram)
         panel.styles.width = width
         panel.show(view.statistics(overview, recipe, width))
         max_length = recipe.data.max_length
         state = overview.side, overview.analysed, overview.state
         now = time.monotonic()
-        if state != self._counted and (now >= self._next or overview.state == "done"):
-            self._counted, self._next = state, now + 1.0
-            self._count(overview.lengths, max_length)
+        if state != self._drawn and (now >= self._next or overview.state == "done"):
+            self._drawn, self._next = state, now + SECONDS
+            picture.show(overview.length_counts, max_length)
         else:
-            self.query_one(Histogram).limit(max_length)
-
-    # With a description of its own, for Textual's would spell out all lengths.
-    @work(exclusive=True, group="count", description="count lengths")
-    async def _count(self, lengths: array[int], max_length: int) -> None:
-        began = time.monotonic()
-        counts = await asyncio.to_thread(count_lengths, lengths)
-        took = time.monotonic() - began
-        self._next = max(self._next, time.monotonic() + took / SHARE)
-        if self.is_mounted:
-            self.query_one(Histogram).show(counts, max_length)
+            picture.limit(max_length)

@@ -75,6 +75,7 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         self._document = Document()
         self._layout = Layout((), 1)
         self._styles: dict[str, Style] = {}
+        self._own = Style()
         self._strips: LRUCache[int, Strip] = LRUCache(512)
         self._target: int | None = None
 
@@ -203,11 +204,14 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         line, height = self._layout.line_of(self.cursor), self.size.height
         top = round(self.scroll_y)
         # The heading above a turn's first line is shown with it.
-        above = line - 1 if line and isinstance(self._layout.lines[line - 1], Heading) else line
+        lines = self._layout.lines
+        above = line - 1 if line and isinstance(lines[line - 1], Heading) else line
+        # So is one that comes after all tokens.
+        below = line + 1 if line + 2 == len(lines) and isinstance(lines[line + 1], Heading) else line
         if above < top:
             self.scroll_to(y=above, animate=False)
-        elif line >= top + height:
-            self.scroll_to(y=line - height + 1, animate=False)
+        elif below >= top + height:
+            self.scroll_to(y=below - height + 1, animate=False)
 
     def on_click(self, event: events.Click) -> None:
         """The cursor goes where one clicks."""
@@ -230,6 +234,7 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         """The lines in `crop`."""
         if not self._styles:
             self._styles = self._make_styles()
+        self._own = self.rich_style  # which takes longer than a line
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
@@ -237,13 +242,13 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         number = y + round(self.scroll_y)
         lines, width = self._layout.lines, self.scrollable_content_region.width
         if number >= len(lines):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._own)
         line = lines[number]
         here = self._document.cursor and not isinstance(line, Heading) and _holds(line, self.cursor)
         strip = None if here else self._strips.get(number)
         if strip is None:
             strip = self._heading(line, width) if isinstance(line, Heading) else self._tokens(line)
-            strip = strip.adjust_cell_length(width).apply_style(self.rich_style)
+            strip = strip.adjust_cell_length(width).apply_style(self._own)
             if not here:
                 self._strips[number] = strip
         return strip

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -62,12 +63,15 @@ class FakeDesk:
         problem: str | None = None,
         seconds: float = 0.0,
         view_seconds: float = 0.0,
+        slow_row: int | None = None,
+        templates: tuple[str, ...] = ("default", "chatml", "plain", "raw"),
     ) -> None:
         self.recipe, self.changed, self.problem = recipe, changed, problem
-        self.rows, self.seconds, self.view_seconds = rows, seconds, view_seconds
-        self.make = make or made_up
+        self.rows, self.seconds, self.view_seconds, self.slow_row = rows, seconds, view_seconds, slow_row
+        self.make, self.templates = make or made_up, templates
         self.changes: list[Recipe] = []
         self.asked_lines: list[tuple[int, int]] = []
+        self.asked: list[str] = []
         self.searches: list[FakeSearch] = []
         self.closed = threading.Event()
         self._pool = ThreadPoolExecutor(2)
@@ -91,9 +95,11 @@ class FakeDesk:
 
     def lines(self, side: Side, begin: int, end: int) -> Future[list[RowLine]]:
         self.asked_lines.append((begin, end))
+        self.asked.append("lines")
         return self._pool.submit(lambda: [self._line(row) for row in range(begin, min(end, self.rows))])
 
     def view(self, side: Side, row: int, sequence: int = 0) -> Future[RowView]:
+        self.asked.append("view")
         return self._pool.submit(self._view, side, row, sequence)
 
     def cost(self, side: Side, max_length: int) -> OverlengthCost | None:
@@ -142,13 +148,15 @@ class FakeDesk:
         return RowLine(row, f"rows.jsonl:{row + 1}", next(text for role, text in messages if role == "user"))
 
     def _view(self, side: Side, row: int, sequence: int) -> RowView:
-        time.sleep(self.view_seconds)
+        time.sleep(self.view_seconds if self.slow_row in (None, row) else 0)
         if self.problem:
             raise InputError(self.problem)
         where = f"{side}.jsonl:{row + 1}"
         messages = self.make(row)
         if messages is None:
-            return RowView(row, where, '{"messages": [}', error="is not JSON: found }, expected a value")
+            lot = "left out" if self.recipe.data.bad_rows == "drop" else "refused"
+            error = "is not JSON: found }, expected a value"
+            return RowView(row, where, '{"messages": [}', fate=f"{lot}: cannot be used", error=error)
         return row_view(row, where, messages, self.recipe, sequence)
 
     def _analyse(self, generation: int) -> None:
@@ -166,7 +174,7 @@ class FakeDesk:
                 rows=self.rows,
                 counted=True,
                 formats=(("messages", self.rows),),
-                templates=("default", "chatml", "plain"),
+                templates=self.templates,
                 findings=(),
                 **{"lengths": lengths, "trained": trained, "flags": flags, "known": bytearray()},
             )
@@ -228,6 +236,7 @@ class FakeDesk:
             trained_tokens=sum(before.trained),
             findings=tuple(findings),
             percentiles=tuple(at) if at else None,
+            length_counts=Counter(lengths),
             cost=cost(before.lengths, self.recipe.data.max_length),
         )
         self.changed()

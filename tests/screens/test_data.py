@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
+from array import array
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
+from sftui.data.overview import Overview
+from sftui.data.template_files import OURS
+from sftui.data.views import Finding, RowView, Side
 from sftui.recipe_file import load_recipe, parse_recipe
 from sftui.screens.app import Workbench
 from sftui.screens.data import DataScreen
+from sftui.screens.data_choices import TEMPLATES, template_items
 from sftui.screens.help import bindings_of
 from sftui.screens.widgets.conversation import Conversation
+from sftui.screens.widgets.finding_list import FindingList
 from sftui.screens.widgets.row_list import KEPT, RowList
 
 from .conftest import Runs
@@ -165,7 +172,8 @@ async def test_an_unreadable_row_says_why_and_shows_what_the_file_has(folder: Pa
         await until(pilot, "53,")
         await pilot.press("j", "j", "j", "j", "j")
         shown = await settle(opened, pilot, 5)
-        assert "this row is left out" in shown and "is not JSON" in shown and '{"messages": [}' in shown
+        assert "a run does not start with this row" in shown and "set data.bad_rows: drop" in shown
+        assert "left out" not in shown and "is not JSON" in shown and '{"messages": [}' in shown
         assert "train.jsonl:6" in shown
 
 
@@ -335,6 +343,56 @@ async def test_the_next_row_with_the_chosen_finding_is_found_and_the_end_is_told
         await settle(opened, pilot, 5)
 
 
+async def test_the_next_row_with_any_finding_is_found_where_the_chosen_one_is_about_no_row(
+    folder: Path,
+) -> None:
+    opened = Open(folder, desk=Whole)
+    async with opened.run_test() as pilot:
+        await until(pilot, "trained-share")
+        await pilot.press("f")
+        await settle(opened, pilot, 5)
+        await pilot.press("f")
+        await settle(opened, pilot, 7)
+        await pilot.press(*"f" * 2)
+        await until(pilot, "no row after this one has a finding")
+
+
+async def test_a_finding_about_no_row_shows_all_rows_and_says_so(folder: Path) -> None:
+    opened = Open(folder, desk=Whole)
+    async with opened.run_test() as pilot:
+        await until(pilot, "trained-share")
+        await pilot.press("slash", *"zzz", "enter")
+        await until(pilot, "0 match")
+        await pilot.press("shift+tab", "enter")
+        await until(pilot, "trained-share is not about single rows")
+        assert len(opened.rows.rows) == 200 and opened.app.screen.has_class("-at-rows")
+
+
+async def test_a_finding_of_held_out_rows_only_leads_to_them(folder: Path) -> None:
+    opened = Open(folder, RECIPE + "  eval: test.jsonl\n", desk=HeldOut)
+    async with opened.run_test() as pilot:
+        await until(pilot, "1 held out")
+        await pilot.press("shift+tab", "enter")
+        await until(pilot, "held-out rows  1 match")
+        await settle(opened, pilot, 7)
+        assert opened.tokens.side == "eval"
+
+
+async def test_the_findings_cursor_stays_on_the_gravest_until_it_is_moved(folder: Path) -> None:
+    opened = Open(folder)
+    async with opened.run_test() as pilot:
+        await until(pilot, "53,")
+        found = opened.app.screen.query_one(FindingList)
+        gravest, second, _ = opened.desk.overview("train").findings
+        for known in ((second,), (gravest, second)):
+            found.show(known, "train")
+            assert found.current == known[0]
+        await pilot.press("shift+tab", "down")
+        found.show((second,), "train")
+        found.show((gravest, second), "train")
+        assert found.current == second
+
+
 async def test_a_finding_explains_itself_and_filters(folder: Path) -> None:
     opened = Open(folder)
     async with opened.run_test() as pilot:
@@ -407,6 +465,26 @@ async def test_another_filter_ends_the_search_before_it_and_its_late_matches_are
         assert len(opened.rows.rows) == 200
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
+async def test_a_wrong_filter_says_first_what_was_meant(folder: Path, size: tuple[int, int]) -> None:
+    opened = Open(folder)
+    async with opened.run_test(size=size) as pilot:
+        await until(pilot, "53,")
+        await pilot.press("slash", *"finding:unredable-row")
+        await until(pilot, "unreadable-row?")
+
+
+async def test_where_no_row_matches_the_row_before_goes_and_comes_again(folder: Path) -> None:
+    opened = Open(folder)
+    async with opened.run_test() as pilot:
+        await until(pilot, "55 trained")
+        await pilot.press("slash", *"zzz", "enter")
+        shown = await until(pilot, "no row matches")
+        assert opened.tokens.row is None and "55 trained" not in shown and "token 1 of" not in shown
+        await pilot.press("tab", "right", "i", "y", "v", "n", "end", "escape", "escape")
+        await settle(opened, pilot, 0)
+
+
 # -- changes in place
 
 
@@ -461,13 +539,45 @@ async def test_the_template_is_chosen_by_name(folder: Path) -> None:
     async with opened.run_test() as pilot:
         await until(pilot, "53,")
         await pilot.press("t")
-        await until(pilot, "chatml")
-        await pilot.press("down", "down", "enter")
+        shown = await until(pilot, "chatml")
+        assert "▸ its own" in shown and "default" not in shown
+        assert "contents as they are, answers end with eos_token" in shown
+        await pilot.press("down", "enter")
         await until(pilot, "template: chatml")
         assert opened.desk.changes[-1].data.chat_template == "chatml"
         await pilot.press("t", "home", "enter")
         await pilot.pause(0.2)
         assert opened.app.recipe.data.chat_template is None
+
+
+async def test_a_template_file_in_use_is_in_sight_where_the_list_is_longer_than_the_screen(
+    folder: Path,
+) -> None:
+    names = ("default", "tool_use", *TEMPLATES)
+    opened = Open(folder, RECIPE + "  chat_template: mine.jinja\n", templates=names)
+    async with opened.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "53,")
+        await pilot.press("t")
+        shown = await until(pilot, "▸ mine.jinja")
+        assert "the file that the recipe names" in shown and "its own" not in shown
+
+
+def test_a_models_own_template_is_offered_once_unless_it_has_others() -> None:
+    ours = list(TEMPLATES)
+    for names, current, expected in (
+        (("default", *ours), None, [None, *ours]),
+        (("default", *ours), "default", ["default", *ours]),
+        (("default", "tool_use", *ours), "default", [None, "default", "tool_use", *ours]),
+        ((), "raw", [None, *ours]),
+    ):
+        items = template_items(names, current)
+        assert [item.value for item in items] == expected and items[0].label == "its own"
+        foreign = {item.value for item in items if "of the model's own" in item.text}
+        assert foreign == {"default", "tool_use"} & set(expected[1:])
+
+
+def test_every_template_of_ours_is_explained() -> None:
+    assert set(TEMPLATES) == set(OURS)
 
 
 async def test_sequences_per_turn_are_stepped_through(folder: Path) -> None:
@@ -544,13 +654,13 @@ async def test_the_train_screen_shows_and_starts_the_changed_recipe(folder: Path
 async def test_held_out_rows_are_a_key_away_where_there_are_any(folder: Path) -> None:
     opened = Open(folder, RECIPE + "  eval: test.jsonl\n")
     async with opened.run_test() as pilot:
-        await until(pilot, "train rows")
+        await until(pilot, "training rows")
         await pilot.press("e")
-        await until(pilot, "eval rows")
+        await until(pilot, "held-out rows")
         await until(pilot, "test.jsonl")
         assert opened.tokens.side == "eval"
         await pilot.press("e")
-        await until(pilot, "train rows")
+        await until(pilot, "training rows")
 
 
 # -- what cannot be read
@@ -597,9 +707,6 @@ class Slow(FakeDesk):
     """A million rows of which nothing is known yet, and words that take their time."""
 
     def _analyse(self, generation: int) -> None:
-        from array import array
-        from dataclasses import replace
-
         for side in self.sides:
             self._overviews[side] = replace(
                 self._overviews[side],
@@ -618,6 +725,34 @@ class Slow(FakeDesk):
             self._overviews["train"] = replace(overview, analysed=overview.analysed + 1000)
             self.changed()
             time.sleep(0.02)
+
+
+class Whole(FakeDesk):
+    """With a finding about the dataset before all others."""
+
+    def overview(self, side: Side) -> Overview:
+        overview = super().overview(side)
+        about = Finding("trained-share", "error", 1, (), (), "much is not trained", "why", "remedy")
+        return replace(overview, findings=(about, *overview.findings)) if overview.analysed else overview
+
+
+class Capped(FakeDesk):
+    """Shows the first thousand tokens of a row."""
+
+    def _view(self, side: Side, row: int, sequence: int) -> RowView:
+        whole = super()._view(side, row, sequence)
+        return replace(whole, tokens=whole.tokens[:1000], more=len(whole.tokens) - 1000)
+
+
+class HeldOut(FakeDesk):
+    """With what row 7 lacks as a finding of held-out rows alone."""
+
+    def overview(self, side: Side) -> Overview:
+        overview = super().overview(side)
+        if overview.state != "done":
+            return overview
+        found = replace(overview.findings[0], rows=(), eval_rows=(7,), eval_count=1)
+        return replace(overview, findings=(found,))
 
 
 async def test_a_million_rows_are_moved_through_while_they_are_analysed(folder: Path) -> None:
@@ -654,6 +789,53 @@ async def test_keys_are_answered_while_a_row_takes_its_time(folder: Path) -> Non
         await settle(opened, pilot, 10)
 
 
+async def test_a_row_that_takes_long_is_announced_and_one_that_does_not_is_not(folder: Path) -> None:
+    opened = Open(folder, view_seconds=1.2, slow_row=1)
+    async with opened.run_test() as pilot:
+        await until(pilot, "row 0  ")
+        await pilot.press("tab", "right", "right", "shift+tab", "j")
+        await pilot.pause(0.1)
+        assert "row 0  " in screen_text(opened.app)
+        shown = await until(pilot, "rendering row 1 …")
+        assert "row 0  " not in shown and "token 3 of" not in shown
+        await settle(opened, pilot, 1)
+        await pilot.press("k")
+        await settle(opened, pilot, 0)
+        assert "rendering" not in screen_text(opened.app)
+
+
+async def test_the_cursor_stays_on_its_token_while_the_row_is_made_again_for_long(folder: Path) -> None:
+    opened = Open(folder, view_seconds=1.5)
+    async with opened.run_test() as pilot:
+        await until(pilot, "55 trained")
+        await pilot.press("tab", *["right"] * 5)
+        await pilot.press("m", "j", "enter")
+        await until(pilot, "rendering row 0 …")
+        await until(pilot, "token 6 of 164")
+        assert opened.tokens.cursor == 5
+
+
+async def test_the_list_has_its_words_before_the_first_row_is_asked_for(folder: Path) -> None:
+    opened = Open(folder, view_seconds=0.8)
+    async with opened.run_test() as pilot:
+        await until(pilot, "Weng earns $12")
+        assert opened.tokens.row is None and opened.desk.asked[0] == "lines"
+        await settle(opened, pilot, 0)
+
+
+async def test_rows_are_asked_for_also_where_the_list_is_hidden(folder: Path) -> None:
+    opened = Open(folder)
+    async with opened.run_test(size=(60, 20)) as pilot:
+        await until(pilot, "53,")
+        await pilot.press("enter")
+        await until(pilot, "55 trained")
+        await pilot.press("r")
+        await pilot.pause(0.3)
+        assert len(opened.desks) == 2
+        await settle(opened, pilot, 0)
+        assert opened.desk.asked[:2] == ["lines", "view"]
+
+
 async def test_a_very_long_row_goes_to_its_end(folder: Path) -> None:
     def make(row: int) -> Messages:
         return [("user", "Count."), ("assistant", "word " * 60_000)]
@@ -671,6 +853,26 @@ async def test_a_very_long_row_goes_to_its_end(folder: Path) -> None:
         await pilot.resize_terminal(80, 24)
         await pilot.pause(0.3)
         assert opened.tokens.cursor < len(row.tokens) - 1
+
+
+async def test_the_end_of_a_capped_row_says_how_much_more_there_is(folder: Path) -> None:
+    opened = Open(folder, desk=Capped, make=lambda row: [("user", "a b " * 2000)], rows=1)
+    async with opened.run_test() as pilot:
+        await until(pilot, "row 0  ")
+        await pilot.press("tab", "end")
+        shown = await until(pilot, "token 1,000 of ")
+        row = opened.tokens.row
+        assert row is not None and f"… {row.more:,} more tokens" in shown
+
+
+async def test_columns_of_large_counts_keep_their_gap(folder: Path) -> None:
+    opened = Open(folder)
+    async with opened.run_test() as pilot:
+        await until(pilot, "53,")
+        overview = opened.desk.overview("train")
+        overview.lengths[0] = overview.trained[0] = 1_600_034
+        opened.desk.changed()
+        assert " 0 1.60 M  1.60 M " in await until(pilot, "1.60 M")
 
 
 async def test_resizing_keeps_row_and_token(folder: Path) -> None:

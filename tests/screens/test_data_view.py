@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sftui.data.overview import Loss, OverlengthCost, Overview
+from sftui.data.views import RowView
 from sftui.recipe_file import parse_recipe
 from sftui.screens import data_view as view
-from sftui.screens import statistics_view
-from sftui.screens.widgets.histogram import axis_for, count_lengths, heights, histogram
+from sftui.screens import findings_view, statistics_view
+from sftui.screens.figures import WIDTH, figure
+from sftui.screens.widgets.histogram import axis_for, heights, histogram
+from sftui.screens.widgets.statistics import WORDS
+from sftui.screens.widgets.token_layout import Heading
 
 from .desk_fixtures import CHAT, HOSTILE, row_view
 
@@ -45,15 +48,6 @@ def test_every_length_has_a_bar_in_the_order_of_lengths(
     assert cells == sorted(cells) and cells[0] >= 0 and cells[-1] < width
     bars = heights(counts, axis, 4)
     assert all(bars[cell] > 0 for cell in cells) and max(bars) == 32
-
-
-@given(st.lists(st.integers(0, 100_000), max_size=300))
-def test_lengths_are_counted_without_those_that_are_not_known(lengths: list[int]) -> None:
-    counts = count_lengths(array("I", lengths))
-    assert sum(counts.values()) == sum(length > 0 for length in lengths) and 0 not in counts
-    short = Counter(length for length in lengths if 0 < length <= 64)
-    assert {length: count for length, count in counts.items() if length <= 64} == dict(short)
-    assert all(min(abs(length - known) for known in lengths) <= length * 0.02 for length in counts)
 
 
 @given(
@@ -106,3 +100,60 @@ def test_the_token_panel_says_label_role_and_why_and_weights_only_where_they_cou
     said = view.token_panel(row, at).plain
     assert f"label {row.tokens[at].label}" in said and "trained: assistant, message 2" in said
     assert "weight" not in said and "label -100" in view.token_panel(row, 0).plain
+
+
+@pytest.mark.parametrize(
+    ("fate", "said", "unsaid"),
+    [
+        ("left out: cannot be used", "this row is left out", "does not start"),
+        ("refused: cannot be used", "a run does not start with this row", "left out"),
+        ("used", "this row cannot be shown", "does not start"),
+    ],
+)
+def test_what_becomes_of_an_unusable_row_is_what_the_recipe_says(fate: str, said: str, unsaid: str) -> None:
+    row = RowView(5, "a.jsonl:6", "{", fate=fate, error="is not JSON")
+    shown = "".join(f"{item}" for item in view.document(row, "tokens", 400).items())
+    for words in (shown, findings_view.row_findings(row).plain):
+        assert said in words and unsaid not in words and "is not JSON" in words
+        assert ("data.bad_rows: drop" in words) == fate.startswith("refused")
+
+
+@pytest.mark.parametrize("name", ["tokens", "template"])
+def test_of_a_capped_row_the_rest_is_counted_at_the_end(name: view.ViewName) -> None:
+    whole = row_view(0, "a.jsonl:1", CHAT, RECIPE)
+    row = replace(whole, tokens=whole.tokens[:20], more=len(whole.tokens) - 20)
+    document = view.document(row, name, 2048)
+    *_, last = document.items()
+    assert isinstance(last, Heading) and last.left == f"… {row.more:,} more tokens"
+    assert all(turn < 20 for turn in document.turns)
+    assert not any(
+        isinstance(item, Heading) and "more" in item.left for item in view.document(whole, name, 2048).items()
+    )
+    assert view.token_title(row, 19) == f"token 20 of {len(whole.tokens)}"
+
+
+@given(st.integers(0, 2**32))
+def test_a_figure_fits_and_says_what_it_counts_to_three_digits(value: int) -> None:
+    text = figure(value)
+    number, _, unit = text.partition(" ")
+    said = float(number.replace(",", "")) * {"": 1, "k": 1e3, "M": 1e6, "B": 1e9}[unit]
+    assert len(text) <= WIDTH and abs(said - value) <= value * 0.005
+
+
+@pytest.mark.parametrize("value", [99_999, 100_000, 999_499, 999_500, 1_600_034, 9_996_000, 99_960_000])
+def test_figures_keep_three_digits(value: int) -> None:
+    digits = figure(value).replace(",", "").replace(".", "").partition(" ")[0]
+    assert len(digits) == (5 if value < 100_000 else 3)
+
+
+@pytest.mark.parametrize("emptied", [0, 1, 99_999])
+def test_what_is_lost_is_said_in_full_at_the_width_there_is(emptied: int) -> None:
+    loss = Loss(12_345, 1_234_567_890, 987_654_321, emptied)
+    overview = Overview(
+        "train",
+        tokens=9_999_999_999,
+        percentiles=(1, 100_000, 200_000, 1_000_000, 1_600_034),
+        cost=OverlengthCost(1_000_000, 1_234_567, loss, loss, loss),
+    )
+    for width in (WORDS, 69):  # beside the picture at 120 cells, in the box at 80
+        assert "…" not in statistics_view.statistics(overview, RECIPE, width).plain
