@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 from textual import events, on, work
@@ -21,6 +20,7 @@ from .data_keys import ACTIONS, BINDINGS, WITH_ROWS, WITHOUT_DATA
 from .data_view import PANES, Pane
 from .desk import Desk
 from .frame import Frame
+from .pace import Pace
 from .widgets.conversation import Conversation, Wanted
 from .widgets.filter import Filter
 from .widgets.finding_list import FindingList
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from sftui.data.overview import Overview
     from sftui.data.views import Finding, Side
     from sftui.recipe import Recipe
-
-# Between two times that the screen follows the analysis.
-FOLLOW_SECONDS = 0.2
 
 
 class DataScreen(Frame):
@@ -62,7 +59,7 @@ class DataScreen(Frame):
         self._sequence = self._changes = 0
         self._applicable = (False, False)
         self._timer: Timer | None = None
-        self._followed = 0.0
+        self._pace = Pace()
         self._rows = RowsPane(id="rows-pane")
         self._tokens = Conversation(id="tokens")
         self._findings = FindingList(id="findings")
@@ -154,12 +151,12 @@ class DataScreen(Frame):
     def _analysed(self) -> None:
         """Follow, but not too often."""
         if self._timer is None:
-            wait = self._followed + FOLLOW_SECONDS - time.monotonic()
-            self._timer = self.set_timer(max(wait, 0.001), self._follow)
+            self._timer = self.set_timer(self._pace.wait(), self._follow)
 
     def _follow(self) -> None:
         """Take a look at what is known by now, unless another screen is in front."""
-        self._timer, self._followed = None, time.monotonic()
+        self._timer = None
+        self._pace.look()
         if self._desk is not None and self in self.app.screen_stack:
             self._overview = self._desk.overview(self._side)
             self._show()
@@ -213,6 +210,7 @@ class DataScreen(Frame):
     @on(TokenView.Moved)
     @on(Conversation.Shown)
     def _show_token(self) -> None:
+        self._pace.move()
         row, at, panel = self._tokens.row, self._tokens.cursor, self._panels["token"]
         panel.border_title = Content(view.token_title(row, at))
         panel.show(view.token_panel(row, at))
