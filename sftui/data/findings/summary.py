@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -16,7 +16,7 @@ from sftui.data.views import Finding, Side
 
 ROWS = 20  # row numbers that a finding lists, of each side
 EXAMPLES = 5
-_TOGETHER = 1 << 16  # rows counted together: while that goes on, no key is answered
+_TOGETHER = 1 << 10  # rows counted together: while that goes on, no key is answered
 _SEVERITIES = ("error", "warning", "info")
 _SHARE_OF_STYLE = 0.3  # of rows, from which on a missing full stop is how the answers are written
 # Rows that cannot be used: no run starts with them, unless data.bad_rows drops them.
@@ -137,9 +137,10 @@ def _found(
 ) -> dict[str, _Found]:
     """Everything found on one side, by code."""
     counts: Counter[int] = Counter()
-    for at in range(0, len(side.flags), _TOGETHER):
-        counts.update(side.flags[at : at + _TOGETHER])
-    del counts[0]
+    flagged = list(_flagged(side.flags))
+    for _, block in flagged:
+        counts.update(block)
+    counts.pop(0, None)
     found = {
         code: _Found(sum(count for flags, count in counts.items() if flags >> bit & 1))
         for code, bit in BITS.items()
@@ -147,7 +148,7 @@ def _found(
     }
     found = {code: each for code, each in found.items() if each.count}
     wanted = sum(1 << BITS[code] for code in found)
-    for row, flags in enumerate(side.flags):
+    for row, flags in ((begin + at, flags) for begin, block in flagged for at, flags in enumerate(block)):
         if flags & wanted:
             for code, each in found.items():
                 if flags >> BITS[code] & 1 and len(each.rows) < ROWS:
@@ -168,6 +169,16 @@ def _found(
         each.details = [*each.details, *((row, odd.detail) for row in odd.rows[:EXAMPLES])]
         each.rows = sorted({*each.rows, *odd.rows})[:ROWS]
     return found
+
+
+def _flagged(flags: array[int]) -> Iterator[tuple[int, array[int]]]:
+    """Blocks with any bit set, and the row that each begins with; the others are passed over as bytes."""
+    size, zeros = flags.itemsize, bytes(flags.itemsize * _TOGETHER)
+    with memoryview(flags).cast("B") as data:
+        for begin in range(0, len(flags), _TOGETHER):
+            part = data[size * begin : size * (begin + _TOGETHER)]
+            if part != zeros[: len(part)]:
+                yield begin, flags[begin : begin + _TOGETHER]
 
 
 def _length_details(side: SideFacts, rows: Sequence[int]) -> Details:
