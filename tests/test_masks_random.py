@@ -280,6 +280,11 @@ def test_the_mask_covers_exactly_what_the_assistant_says_and_its_end(
     [encoding] = tokenizer.encode_batch([text])
     mask = trained_mask(encoding.ids, Offsets(encoding), text, located.spans, tokenizer.special_ids)
     assert mask == trained_mask(encoding.ids, encoding.offsets, text, located.spans, tokenizer.special_ids)
+    [(ids, offsets)] = tokenizer.tokenize([text])
+    assert (ids, trained_mask(ids, offsets, text, located.spans, tokenizer.special_ids)) == (
+        encoding.ids,
+        mask,
+    )
     found = [
         bool(trained)
         for (start, end), trained, token in zip(encoding.offsets, mask, encoding.tokens, strict=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sftui.data.conversation import Conversation
-from sftui.data.template_files import OURS
-from sftui.data.tokenizer import ChatTokenizer, available_templates, load_tokenizer
+from sftui.data.template_files import OURS, available_names
+from sftui.data.tokenizer import ChatTokenizer, load_tokenizer
 from sftui.errors import InputError
 from tests.data_fixtures import CHATML, MARKED, assistant, conversation, model_directory, user
 
@@ -129,7 +129,7 @@ def test_the_models_own_templates_come_first(tmp_path: Path) -> None:
     directory = str(model_directory(tmp_path, None, chat_template=config))
     tokenizer = load_tokenizer(directory, chat_template="gemma")
     assert tokenizer.templates.choose(TALK).render([user("a")]) == "own"
-    assert available_templates(tokenizer) == (
+    assert available_names(tokenizer.templates) == (
         "default",
         "gemma",
         "chatml",

@@ -18,7 +18,7 @@ from sftui.data.conversation import Conversation
 from sftui.data.mask import Offsets
 from sftui.data.model_files import model_directory
 from sftui.data.template import ChatTemplates
-from sftui.data.template_files import available_names, load_templates, read_object
+from sftui.data.template_files import load_templates, read_object
 from sftui.data.turns import TrainedText, trained_text
 from sftui.data.words import WordEncoder
 from sftui.errors import InputError
@@ -186,11 +186,6 @@ def load_tokenizer(
         adds_bos=begins_text,
         words=WordEncoder(backend),
     )
-
-
-def available_templates(tokenizer: ChatTokenizer) -> tuple[str, ...]:
-    """The names of chat templates that a recipe can choose from: the model's own, then ours."""
-    return available_names(tokenizer.templates)
 
 
 def _read_backend(directory: Path, name: str) -> Tokenizer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -357,11 +357,6 @@ def flags_of(codes: Iterable[str]) -> int:
     for code in codes:
         flags |= 1 << BITS[code]
     return flags
-
-
-def codes_of(flags: int) -> Iterator[str]:
-    """The codes whose bits are set in `flags`, the gravest first."""
-    return (code for code in CHECKS if code in BITS and flags >> BITS[code] & 1)
 
 
 def message(code: str, count: int, total: int) -> str:
