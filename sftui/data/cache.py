@@ -88,9 +88,12 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _bytes(path: Path) -> int:
-    """Of a file, or of all files below a folder."""
+    """Of a file, or of all files below a folder; what vanishes meanwhile counts nothing."""
     total = 0
-    for file in [path, *path.rglob("*")] if path.is_dir() else [path]:
+    files = (
+        [path] if not path.is_dir() else (Path(at, name) for at, _, names in os.walk(path) for name in names)
+    )
+    for file in files:
         try:
             total += file.stat().st_size
         except OSError:
