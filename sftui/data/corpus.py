@@ -34,7 +34,8 @@ class Corpus:
         return len(self._chain)
 
     def __getitem__(self, index: int) -> Conversation:
-        return read_conversation(self.row(index), self._sources[self.source(index)], self.where(index))
+        source, row, where = self._chain.read(index)
+        return read_conversation(row, self._sources[source], where)
 
     def row(self, index: int) -> Row:
         """Row `index` as its file has it, parsed. Raises InputError if it cannot be."""

@@ -168,6 +168,7 @@ def mark(
 def encode_chunk(prepared: Iterable[Prepared | RowError], begin: int, rows: int, special: Set[str]) -> Chunk:
     """The sequences in compact form; `special` are the texts that can end a turn."""
     chunk = Chunk(begin, rows)
+    endings = tuple(special)
     counts = [0] * rows
     weights: list[float] = []
     for each in prepared:
@@ -176,25 +177,23 @@ def encode_chunk(prepared: Iterable[Prepared | RowError], begin: int, rows: int,
             continue
         counts[each.row - begin] += 1
         chunk.lengths.append(len(each.ids))
-        chunk.ids.extend(each.ids)
+        chunk.ids.fromlist(each.ids)
         chunk.span_counts.append(len(each.spans))
         for first, end, weight in each.spans:
             chunk.spans.append(first)
             chunk.spans.append(end)
             weights.append(weight)
-        chunk.ended.append(ends(each.marked, special))
+        chunk.ended.append(ends(each.marked, endings))
     chunk.counts.extend(counts)
     if any(weight != 1.0 for weight in weights):
         chunk.weights.extend(weights)
     return chunk
 
 
-def ends(marked: TrainedText, special: Set[str]) -> bool:
+def ends(marked: TrainedText, special: tuple[str, ...]) -> bool:
     """Whether a special token ends every trained turn. What is no turn (a plain text) counts as ended."""
-    return all(
-        turn < 0 or any(marked.text.endswith(token, start, end) for token in special)
-        for start, end, turn, _ in marked.spans
-    )
+    text = marked.text
+    return all(turn < 0 or text.endswith(special, start, end) for start, end, turn, _ in marked.spans)
 
 
 def mask_of(length: int, spans: Iterable[tuple[int, int]]) -> bytes:

@@ -96,9 +96,12 @@ def compile_template(text: str) -> Template:
     if len(text) > MAX_TEMPLATE:
         raise TemplateSyntaxError(f"it has more than {MAX_TEMPLATE:,} characters", 1)
     try:
-        return _ENVIRONMENT.from_string(text)
+        template = _ENVIRONMENT.from_string(text)
     except (RecursionError, MemoryError, SyntaxError) as error:  # what Python's own compiler may say
         raise TemplateSyntaxError(f"it is nested too deeply ({error})", 1) from error
+    # Jinja copies them for every rendering, which takes long from the chain of mappings that they are.
+    template.globals = dict(template.globals)
+    return template
 
 
 def has_generation_blocks(text: str) -> bool:

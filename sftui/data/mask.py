@@ -71,8 +71,8 @@ def token_ranges(
         else:
             first = bisect_left(offsets, span.start, key=_START)
             last = bisect_right(offsets, span.end, key=_END)
-        while last > first and offsets[last - 1][0] >= span.end:
-            last -= 1
+            while last > first and offsets[last - 1][0] >= span.end:
+                last -= 1
         if first and ids[first - 1] in special_ids:
             begins, ends = offsets[first - 1]
             if ends > span.start and text[begins : span.start].isspace():

@@ -249,6 +249,8 @@ class ChatTemplate:
 
         Tool calls are given the form that this template can write.
         """
+        if len(message) == 2 and message.get("content") is not None:  # and a role
+            return dict(message)
         plain = {name: value for name, value in message.items() if value is not None}
         reasoning = next((plain[name] for name in _REASONING if name in plain), None)
         if reasoning is not None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any
@@ -99,26 +99,28 @@ class WordEncoder:
         """The tokens of `text`; None if it is not for us."""
         if self._cuts is None or _PLAIN.fullmatch(text) is None:
             return None
-        words: list[str] = []
+        if len(self._ids) > _KNOWN_WORDS:
+            self._forget()
+        ids: list[int] = []
+        words: list[list[str]] = []
+        starts, firsts, end = [0], [0], 0
         for piece, whole in self._pieces(text):
-            if whole:
-                words.append(piece)
-                continue
             cut = [piece]
-            for each in self._cuts:
-                cut = each(piece) if len(cut) == 1 else list(chain.from_iterable(map(each, cut)))
-            words += cut
-        known = self._ids
-        try:
-            ids = list(chain.from_iterable(map(known.__getitem__, words)))
-        except KeyError:
-            if len(known) > _KNOWN_WORDS:
-                self._forget()
-                known = self._ids
-            if not all(word in known or self._learn(word) for word in words):
-                return None
-            ids = list(chain.from_iterable(map(known.__getitem__, words)))
-        return WordTokens(ids, words, self._lengths)
+            if not whole:
+                for each in self._cuts:
+                    cut = each(piece) if len(cut) == 1 else list(chain.from_iterable(map(each, cut)))
+            try:
+                ids += chain.from_iterable(map(self._ids.__getitem__, cut))
+            except KeyError:
+                del ids[firsts[-1] :]
+                if not all(word in self._ids or self._learn(word) for word in cut):
+                    return None
+                ids += chain.from_iterable(map(self._ids.__getitem__, cut))
+            words.append(cut)
+            end += len(piece)
+            starts.append(end)
+            firsts.append(len(ids))
+        return WordTokens(ids, words, starts, firsts, self._lengths)
 
     def _pieces(self, text: str) -> Iterator[tuple[str, bool]]:
         """The added tokens in a text, and what stands between them; True for a token."""
@@ -174,37 +176,71 @@ class WordEncoder:
 
 
 class WordTokens(Sequence[tuple[int, int]]):
-    """The `ids` of a text; as a sequence, the characters that each of them covers."""
+    """The `ids` of a text; as a sequence, the characters that each of them covers.
 
-    __slots__ = ("_ends", "_lengths", "_words", "ids")
+    These are found by going over the words from where the piece of the text begins: they are asked for
+    few tokens, most of them the first or last of a piece.
+    """
 
-    def __init__(self, ids: list[int], words: list[str], lengths: dict[str, tuple[int, ...]]) -> None:
+    __slots__ = ("_firsts", "_lengths", "_starts", "_words", "ids")
+
+    def __init__(
+        self,
+        ids: list[int],
+        words: list[list[str]],
+        starts: list[int],
+        firsts: list[int],
+        lengths: dict[str, tuple[int, ...]],
+    ) -> None:
         self.ids = ids
-        self._words = words
+        self._words = words  # of each piece
+        self._starts = starts  # where each piece starts, in characters, and where the last one ends
+        self._firsts = firsts  # the same in tokens
         self._lengths = lengths
-        self._ends: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: Any) -> Any:
-        ends = self._bounds()
-        if index.__class__ is int and 0 <= index < len(self.ids):
-            return ends[index], ends[index + 1]
-        return list(pairwise(ends))[index]
+        if index.__class__ is not int or not 0 <= index < len(self.ids):
+            return self._all()[index]
+        piece = bisect_right(self._firsts, index) - 1
+        token, start = self._firsts[piece], self._starts[piece]
+        for word in self._words[piece]:
+            lengths = self._lengths[word]
+            if token + len(lengths) > index:
+                start += sum(lengths[: index - token])
+                return start, start + lengths[index - token]
+            token += len(lengths)
+            start += len(word)
+        raise IndexError(index)
 
     def within(self, start: int, end: int) -> tuple[int, int]:
         """The tokens, as first and end, that lie wholly between two characters."""
-        bounds = self._bounds()
-        return bisect_left(bounds, start, 0, len(self.ids)), bisect_right(bounds, end, 1) - 1
+        first, begins = self._at(start)
+        return first + (begins < start), self._at(end)[0]
 
-    def _bounds(self) -> list[int]:
-        """Where each token starts, and where the last one ends: there is nothing between them."""
-        ends = self._ends
-        if ends is None:
-            lengths = map(self._lengths.__getitem__, self._words)
-            ends = self._ends = list(accumulate(chain.from_iterable(lengths), initial=0))
-        return ends
+    def _at(self, char: int) -> tuple[int, int]:
+        """The token that covers a character, and where that token starts; past the text, its end."""
+        piece = bisect_right(self._starts, char) - 1
+        token, start = self._firsts[piece], self._starts[piece]
+        if start == char or piece == len(self._words):
+            return token, start
+        for word in self._words[piece]:
+            if start + len(word) > char:
+                for length in self._lengths[word]:
+                    if start + length > char:
+                        return token, start
+                    token += 1
+                    start += length
+            token += len(self._lengths[word])
+            start += len(word)
+        raise IndexError(char)
+
+    def _all(self) -> list[tuple[int, int]]:
+        words = chain.from_iterable(self._words)
+        lengths = map(self._lengths.__getitem__, words)
+        return list(pairwise(accumulate(chain.from_iterable(lengths), initial=0)))
 
 
 def _leaves_text(tokenizer: Tokenizer) -> bool:

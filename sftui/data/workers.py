@@ -364,5 +364,5 @@ if __name__ == "__main__":
     end_with_parent(int(sys.argv[2]))
     warnings.simplefilter("ignore")  # nobody would read them
     if int(sys.argv[3]):
-        os.nice(5)
+        os.nice(15)
     serve(Connection(int(sys.argv[1])))

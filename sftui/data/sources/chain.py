@@ -55,6 +55,12 @@ class Chain:
         part, row = self.find(index)
         return self._opened[part].raw(row)
 
+    def read(self, index: int) -> tuple[int, Row, str]:
+        """The part of row `index`, the row, and where it stands."""
+        part, row = self.find(index)
+        rows = self._opened[part]
+        return part, rows[row], rows.where(row)
+
     def find(self, index: int) -> tuple[int, int]:
         """The part of row `index`, and its number there."""
         known_index(index, len(self))
