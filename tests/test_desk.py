@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,12 @@ def children() -> list[psutil.Process]:
     return [each for each in found if "sftui.data.workers" in " ".join(each.cmdline())]
 
 
-def none_left(seconds: float = 5.0) -> bool:
+def none_left(but: Collection[psutil.Process] = (), seconds: float = 5.0) -> bool:
+    """Whether no data process is left, but those of other tests."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
-            if not children():
+            if not set(children()) - set(but):
                 return True
         except psutil.NoSuchProcess:
             continue
@@ -71,8 +72,9 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No thread may end by an exception: it would be printed over the screen."""
     raised: list[Any] = []
     monkeypatch.setattr(threading, "excepthook", raised.append)
+    before = children()
     yield
-    assert none_left()
+    assert none_left(before)
     assert [(each.thread.name, each.exc_value) for each in raised] == []
 
 
@@ -353,6 +355,7 @@ def test_a_row_that_ends_its_process_does_not_end_the_others(
 
 @pytest.mark.parametrize("wait", [0.0, 0.05, 0.2, 0.6, 1.2])
 def test_it_may_be_closed_at_any_time_and_twice(folder: Path, wait: float) -> None:
+    before = children()
     watched = Watched(recipe_of(folder))
     watched.desk.start()
     waiting = [watched.desk.view("train", row) for row in range(20)]
@@ -364,7 +367,7 @@ def test_it_may_be_closed_at_any_time_and_twice(folder: Path, wait: float) -> No
     watched.desk.close()
     watched.desk.close()
     assert time.monotonic() - began < 0.2
-    assert none_left()
+    assert none_left(before)
     told = len(watched.told)
     watched.desk.change(recipe_of(folder, train_on="last_assistant"))
     late = watched.desk.find("train", parse_query("question", (), {}), finds)

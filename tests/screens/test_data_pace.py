@@ -72,7 +72,7 @@ async def test_a_row_that_takes_long_is_announced_and_one_that_does_not_is_not(f
 
 
 async def test_the_cursor_stays_on_its_token_while_the_row_is_made_again_for_long(folder: Path) -> None:
-    opened = Open(folder, view_seconds=1.5)
+    opened = Open(folder, view_seconds=3)
     async with opened.run_test() as pilot:
         await until(pilot, "55 trained")
         await pilot.press("tab", *["right"] * 5)

@@ -1,0 +1,1 @@
+"""Sequences into bins: lengths in, bins out. Nothing here looks at tokens."""

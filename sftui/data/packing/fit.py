@@ -1,0 +1,67 @@
+"""Best-fit decreasing by counts: many sequences of one length go into many bins with the same room at once.
+
+Lengths are whole numbers up to max_length, so time and memory follow how many different ones there are,
+not how many sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Step(NamedTuple):
+    """`bins` bins, from number `first` on, take `each` sequences of `length` tokens each."""
+
+    length: int
+    first: int
+    bins: int
+    each: int
+
+
+def best_fit(counts: Mapping[int, int], max_length: int) -> tuple[list[Step], int]:
+    """The steps of best-fit decreasing over `counts` (length -> how many), and how many bins it takes.
+
+    From the longest to the shortest, each sequence goes into the bin with the least room that holds it,
+    or into a new one; at most 11/9 of the fewest bins and 1 (Johnson 1973; Dósa 2007 for first fit, which
+    best fit does not exceed in the worst case). A bin that has taken one sequence has less room than
+    any other that could, so that it is filled with sequences of the same length as long as they fit.
+    Lengths are 1 to `max_length`.
+    """
+    steps: list[Step] = []
+    by_room: dict[int, list[tuple[int, int]]] = {}  # ranges of bins, as first and how many
+    rooms = 0  # bit r is set where there are bins with room r
+
+    def put(room: int, first: int, bins: int) -> None:
+        nonlocal rooms
+        if room:
+            by_room.setdefault(room, []).append((first, bins))
+            rooms |= 1 << room
+
+    opened = 0
+    for length in sorted(counts, reverse=True):
+        left = counts[length]
+        while left:
+            fitting = rooms >> length
+            if fitting:
+                room = length + (fitting & -fitting).bit_length() - 1
+                first, bins = by_room[room].pop()
+                if not by_room[room]:
+                    rooms ^= 1 << room
+            else:
+                room = max_length
+                first, bins = opened, -(-left // (max_length // length))
+                opened += bins
+            each = room // length
+            filled = min(bins, left // each)
+            if filled:
+                steps.append(Step(length, first, filled, each))
+                put(room - each * length, first, filled)
+                first, bins, left = first + filled, bins - filled, left - filled * each
+            if bins and left and left < each:
+                steps.append(Step(length, first, 1, left))
+                put(room - left * length, first, 1)
+                first, bins, left = first + 1, bins - 1, 0
+            if bins:
+                put(room, first, bins)
+    return steps, opened

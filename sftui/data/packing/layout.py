@@ -1,0 +1,175 @@
+"""Which sequences lie in which bin."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sftui.data.packing.fit import best_fit
+from sftui.recipe import Packing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Integers = NDArray[np.int64]
+
+
+class Piece(NamedTuple):
+    """Tokens start to end of a sequence: all of it, but where bins cut sequences."""
+
+    sequence: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """The pieces of each bin: bin b holds pieces number offsets[b] to offsets[b + 1].
+
+    Piece k is tokens starts[k] to ends[k] of sequence number sequences[k]. All arrays are int64.
+    """
+
+    strategy: Packing
+    max_length: int
+    sequences: Integers
+    starts: Integers
+    ends: Integers
+    offsets: Integers
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def pieces(self, number: int) -> list[Piece]:
+        """What lies in a bin, in order."""
+        within = slice(int(self.offsets[number]), int(self.offsets[number + 1]))
+        columns = (self.sequences[within], self.starts[within], self.ends[within])
+        return [Piece(*each) for each in zip(*(column.tolist() for column in columns), strict=True)]
+
+    def tokens(self) -> Integers:
+        """How many tokens each bin has."""
+        import numpy as np
+
+        if not len(self):
+            return np.zeros(0, np.int64)
+        sums: Integers = np.add.reduceat(self.ends - self.starts, self.offsets[:-1])
+        return sums
+
+    def bins_of(self) -> Integers:
+        """For each sequence, the bin that it begins in."""
+        import numpy as np
+
+        found = np.zeros(int(self.sequences.max(initial=-1)) + 1, np.int64)
+        bins = np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.offsets))
+        begins = self.starts == 0
+        found[self.sequences[begins]] = bins[begins]
+        return found
+
+
+def lay_out(
+    lengths: Sequence[int], strategy: Packing, max_length: int, *, seed: int = 0, epoch: int = 0
+) -> Layout:
+    """Put sequences of these lengths into bins that hold `max_length` tokens.
+
+    `none` gives each sequence a bin, `next_fit` goes through them in order and opens a bin where the last
+    one has no room, `best_fit` puts the longest first into the fullest bin that holds them, `wrapped` lays
+    all end to end and cuts every `max_length` tokens. Only `wrapped` cuts sequences. For best_fit, `seed`
+    and `epoch` decide which of the sequences of one length goes where; other layouts do not depend on them.
+    Same arguments, same layout, on any machine. Raises ValueError for a length below 1 or above `max_length`.
+    """
+    import numpy as np
+
+    sizes: Integers = np.asarray(lengths, dtype=np.int64)
+    if len(sizes) and not 1 <= sizes.min() <= sizes.max() <= max_length:
+        raise ValueError(f"found lengths from {sizes.min()} to {sizes.max()}: expected 1 to {max_length}")
+    if strategy == "wrapped":
+        return _wrapped(sizes, max_length)
+    if strategy == "best_fit":
+        order, offsets = _best_fit(sizes, max_length, seed, epoch)
+    else:
+        order = np.arange(len(sizes), dtype=np.int64)
+        offsets = np.arange(len(sizes) + 1, dtype=np.int64)
+        if strategy == "next_fit":
+            offsets = _next_fit(sizes, max_length)
+    return Layout(strategy, max_length, order, np.zeros_like(order), sizes[order], offsets)
+
+
+def _next_fit(sizes: Integers, max_length: int) -> Integers:
+    """Where each bin begins, and the number of sequences."""
+    import numpy as np
+
+    ends: list[int] = np.cumsum(sizes).tolist()
+    offsets, at, begun = [0], 0, 0
+    while at < len(ends):
+        at = bisect_right(ends, begun + max_length, at)
+        begun = ends[at - 1]
+        offsets.append(at)
+    return np.array(offsets, dtype=np.int64)
+
+
+def _best_fit(sizes: Integers, max_length: int, seed: int, epoch: int) -> tuple[Integers, Integers]:
+    """The sequences bin by bin, and where in them each bin begins."""
+    import numpy as np
+
+    found = np.bincount(sizes)
+    steps, bins = best_fit({int(n): int(found[n]) for n in np.flatnonzero(found)}, max_length)
+    columns: Integers = np.array(steps, dtype=np.int64).reshape(-1, 4)
+    first, each = columns[:, 1], columns[:, 3]
+    takes = columns[:, 2] * each
+    # Of one step, the first `each` sequences go into its first bin, and so on. Steps go from long to short.
+    within = np.arange(len(sizes)) - np.repeat(np.cumsum(takes) - takes, takes)
+    bin_of = np.repeat(first, takes) + within // np.repeat(each, takes)
+    order = shuffled(len(sizes), seed, epoch)
+    longest_first = order[_sorted_by(max_length - sizes[order])]
+    offsets = np.zeros(bins + 1, np.int64)
+    np.cumsum(np.bincount(bin_of, minlength=bins), out=offsets[1:])
+    return longest_first[_sorted_by(bin_of)], offsets
+
+
+def _wrapped(sizes: Integers, max_length: int) -> Layout:
+    import numpy as np
+
+    ends = np.cumsum(sizes)
+    begins = ends - sizes
+    total = int(sizes.sum())
+    cuts = np.arange(0, total, max_length, dtype=np.int64)
+    at = np.searchsorted(begins, cuts)
+    inside = np.ones(len(cuts), bool)  # of a sequence, not between two
+    inside[at < len(begins)] = begins[at[at < len(begins)]] != cuts[at < len(begins)]
+    edges = np.insert(begins, at[inside], cuts[inside])
+    sequences = np.insert(np.arange(len(sizes)), at[inside], at[inside] - 1)
+    offsets = np.append(np.searchsorted(edges, cuts), len(edges))
+    starts = edges - begins[sequences]
+    stops = np.append(edges[1:], total)[: len(edges)] - begins[sequences]
+    return Layout("wrapped", max_length, sequences, starts, stops, offsets)
+
+
+def shuffled(count: int, seed: int = 0, epoch: int = 0) -> Integers:
+    """The numbers below `count` in an order that looks like chance (splitmix64; Steele, Lea and Flood 2014).
+
+    Random generators of libraries may give another order in another version. Numbers with the same lot,
+    one of 65,536, keep theirs.
+    """
+    import numpy as np
+
+    start = (seed * 0x9E3779B97F4A7C15 + epoch * 0xD1342543DE82EF95) % 2**64
+    with np.errstate(over="ignore"):
+        mixed = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(start)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return _sorted_by(mixed >> np.uint64(48))
+
+
+def _sorted_by(keys: NDArray[Any]) -> Integers:
+    """The stable order of whole numbers from 0; of 16 bits at a time, which numpy sorts by counting."""
+    import numpy as np
+
+    order: Integers = np.argsort((keys & 0xFFFF).astype(np.uint16), kind="stable")
+    most, shift = int(keys.max(initial=0)), 16
+    while most >> shift:
+        digits = ((keys >> shift) & 0xFFFF).astype(np.uint16)
+        order = order[np.argsort(digits[order], kind="stable")]
+        shift += 16
+    return order
