@@ -11,12 +11,16 @@ from typing import NamedTuple
 
 
 class Step(NamedTuple):
-    """`bins` bins, from number `first` on, take `each` sequences of `length` tokens each."""
+    """`bins` bins, from number `first` on, take `each` sequences of `length` tokens each.
+
+    Each of these bins has `before` sequences already.
+    """
 
     length: int
     first: int
     bins: int
     each: int
+    before: int
 
 
 def best_fit(counts: Mapping[int, int], max_length: int) -> tuple[list[Step], int]:
@@ -29,13 +33,14 @@ def best_fit(counts: Mapping[int, int], max_length: int) -> tuple[list[Step], in
     Lengths are 1 to `max_length`.
     """
     steps: list[Step] = []
-    by_room: dict[int, list[tuple[int, int]]] = {}  # ranges of bins, as first and how many
+    # Ranges of bins that have gone the same way: the first, how many, and how many sequences are in each.
+    by_room: dict[int, list[tuple[int, int, int]]] = {}
     rooms = 0  # bit r is set where there are bins with room r
 
-    def put(room: int, first: int, bins: int) -> None:
+    def put(room: int, first: int, bins: int, holds: int) -> None:
         nonlocal rooms
         if room:
-            by_room.setdefault(room, []).append((first, bins))
+            by_room.setdefault(room, []).append((first, bins, holds))
             rooms |= 1 << room
 
     opened = 0
@@ -45,23 +50,23 @@ def best_fit(counts: Mapping[int, int], max_length: int) -> tuple[list[Step], in
             fitting = rooms >> length
             if fitting:
                 room = length + (fitting & -fitting).bit_length() - 1
-                first, bins = by_room[room].pop()
+                first, bins, before = by_room[room].pop()
                 if not by_room[room]:
                     rooms ^= 1 << room
             else:
                 room = max_length
-                first, bins = opened, -(-left // (max_length // length))
+                first, before, bins = opened, 0, -(-left // (max_length // length))
                 opened += bins
             each = room // length
             filled = min(bins, left // each)
             if filled:
-                steps.append(Step(length, first, filled, each))
-                put(room - each * length, first, filled)
+                steps.append(Step(length, first, filled, each, before))
+                put(room - each * length, first, filled, before + each)
                 first, bins, left = first + filled, bins - filled, left - filled * each
             if bins and left and left < each:
-                steps.append(Step(length, first, 1, left))
-                put(room - left * length, first, 1)
+                steps.append(Step(length, first, 1, left, before))
+                put(room - left * length, first, 1, before + left)
                 first, bins, left = first + 1, bins - 1, 0
             if bins:
-                put(room, first, bins)
+                put(room, first, bins, before)
     return steps, opened

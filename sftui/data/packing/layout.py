@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sftui.data.packing.fit import best_fit
 from sftui.recipe import Packing
@@ -115,17 +115,19 @@ def _best_fit(sizes: Integers, max_length: int, seed: int, epoch: int) -> tuple[
 
     found = np.bincount(sizes)
     steps, bins = best_fit({int(n): int(found[n]) for n in np.flatnonzero(found)}, max_length)
-    columns: Integers = np.array(steps, dtype=np.int64).reshape(-1, 4)
-    first, each = columns[:, 1], columns[:, 3]
-    takes = columns[:, 2] * each
-    # Of one step, the first `each` sequences go into its first bin, and so on. Steps go from long to short.
+    first, many, each, before = np.array(steps, dtype=np.int64).reshape(-1, 5)[:, 1:].T
+    # Steps go from long to short. Of one, the first `each` sequences go into its first bin, and so on.
+    takes = many * each
     within = np.arange(len(sizes)) - np.repeat(np.cumsum(takes) - takes, takes)
-    bin_of = np.repeat(first, takes) + within // np.repeat(each, takes)
-    order = shuffled(len(sizes), seed, epoch)
-    longest_first = order[_sorted_by(max_length - sizes[order])]
+    each = np.repeat(each, takes)
+    further = within // each
+    bin_of = np.repeat(first, takes) + further
     offsets = np.zeros(bins + 1, np.int64)
     np.cumsum(np.bincount(bin_of, minlength=bins), out=offsets[1:])
-    return longest_first[_sorted_by(bin_of)], offsets
+    places = offsets[bin_of] + np.repeat(before, takes) + within - further * each
+    laid = np.empty(len(sizes), np.int64)
+    laid[places] = _drawn(max_length - sizes, max_length, seed, epoch)
+    return laid, offsets
 
 
 def _wrapped(sizes: Integers, max_length: int) -> Layout:
@@ -146,30 +148,35 @@ def _wrapped(sizes: Integers, max_length: int) -> Layout:
     return Layout("wrapped", max_length, sequences, starts, stops, offsets)
 
 
-def shuffled(count: int, seed: int = 0, epoch: int = 0) -> Integers:
-    """The numbers below `count` in an order that looks like chance (splitmix64; Steele, Lea and Flood 2014).
+def shuffled(count: int) -> Integers:
+    """The numbers below `count` in an order that looks like chance, always the same."""
+    import numpy as np
 
-    Random generators of libraries may give another order in another version. Numbers with the same lot,
-    one of 65,536, keep theirs.
+    return _drawn(np.zeros(count, np.int64), 0, 0, 0)
+
+
+def _drawn(ranks: Integers, most: int, seed: int, epoch: int) -> Integers:
+    """Indices by rank (0 to `most`), those of one rank in an order that looks like chance.
+
+    The lots are splitmix64 (Steele, Lea and Flood 2014): random generators of libraries may give others in
+    another version. Rank, lot and index are sorted as one number: no two are equal.
     """
     import numpy as np
 
     start = (seed * 0x9E3779B97F4A7C15 + epoch * 0xD1342543DE82EF95) % 2**64
-    with np.errstate(over="ignore"):
-        mixed = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(start)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return _sorted_by(mixed >> np.uint64(48))
-
-
-def _sorted_by(keys: NDArray[Any]) -> Integers:
-    """The stable order of whole numbers from 0; of 16 bits at a time, which numpy sorts by counting."""
-    import numpy as np
-
-    order: Integers = np.argsort((keys & 0xFFFF).astype(np.uint16), kind="stable")
-    most, shift = int(keys.max(initial=0)), 16
-    while most >> shift:
-        digits = ((keys >> shift) & 0xFFFF).astype(np.uint16)
-        order = order[np.argsort(digits[order], kind="stable")]
-        shift += 16
-    return order
+    index_bits, rank_bits = len(ranks).bit_length(), most.bit_length()
+    index = np.arange(len(ranks), dtype=np.uint64)
+    keys = index * np.uint64(0x9E3779B97F4A7C15)
+    keys += np.uint64(start)
+    keys ^= keys >> np.uint64(30)
+    keys *= np.uint64(0xBF58476D1CE4E5B9)
+    keys ^= keys >> np.uint64(27)
+    keys *= np.uint64(0x94D049BB133111EB)
+    keys >>= np.uint64(rank_bits + index_bits)
+    keys <<= np.uint64(index_bits)
+    keys |= index
+    if rank_bits:
+        keys |= ranks.astype(np.uint64) << np.uint64(64 - rank_bits)
+    keys.sort()
+    keys &= np.uint64(2**index_bits - 1)
+    return keys.astype(np.int64)
