@@ -1,13 +1,13 @@
 """How fast, and how full, does best-fit decreasing pack a dataset: sftui's and TRL's `pack_dataset`?
 
 `python tests/benchmarks/trl_packing.py --trl-python PYTHON [--lengths 1000000] [--max-length 2048]
-[--data FILE --model DIR]` packs so many log-normal lengths (median 245, sigma 0.8; longer ones are taken as max_length) over the whole
-set at once, by turns, several times. *Assignment* is the time from the lengths to which sequence goes into
-which bin; of TRL's, up to the moment where it begins to move tokens. *Rows* adds the packed token ids of
-all bins, from ids in memory to ids in memory (TRL through `datasets`, kept in memory, one column, one batch).
-With --data and --model it also says how full the bins of that dataset are: padded batches, next_fit, best_fit
-and TRL's default (packed by 1,000 rows at a time). Prints bins of each and the medians of the ratios; exits
-with 1 if TRL takes fewer bins.
+[--data FILE --model DIR]` packs so many log-normal lengths (median 245, sigma 0.8; longer ones are
+taken as max_length) over the whole set at once, by turns, several times. *Assignment* is the time from
+the lengths to which sequence goes into which bin; of TRL's, up to the moment where it begins to move
+tokens. *Rows* adds the packed token ids of all bins, from ids in memory to ids in memory (TRL through
+`datasets`, kept in memory, one column, one batch). With --data and --model it also says how full the bins
+of that dataset are: padded batches, next_fit, best_fit and TRL's default (packed by 1,000 rows at a
+time). Prints bins of each and the medians of the ratios; exits with 1 if TRL takes fewer bins.
 """
 
 from __future__ import annotations
