@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from sftui.data.views import Finding, Side, Used
 from sftui.json_text import json_text
 from sftui.printable import printable
 from sftui.recipe import Recipe
+from sftui.rows_progress import rows_progress
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -24,17 +24,8 @@ _SIGNS = {"error": "✗", "warning": "!", "info": "·"}
 
 def look(recipe: Recipe) -> dict[Side, Overview]:
     """Analyse a recipe's dataset, with a word on stderr on how far that is. Raises InputError."""
-    shows = sys.stderr.isatty()
-
-    def progress(done: int, total: int) -> None:
-        if shows:
-            print(f"\r\x1b[Klooked at {done:,} of {total:,} rows", end="", file=sys.stderr, flush=True)
-
-    try:
+    with rows_progress() as progress:
         return analyse(DatasetSpec.of(recipe), progress)
-    finally:
-        if shows:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def print_answer(overviews: Mapping[Side, Overview], *, as_json: bool) -> None:

@@ -116,6 +116,14 @@ def _parsers() -> tuple[argparse.ArgumentParser, set[str]]:
     preview.add_argument("--svg", metavar="FILE", help="write a picture instead")
     check = add("check", _check, "say what is wrong with a dataset; exit 1 if a finding is an error", recipe)
     check.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    pack = add("pack", _pack, "show how sequences share bins under each packing strategy", recipe)
+    pack.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    pack.add_argument("--layout", action="store_true", help="the row numbers of each bin too")
+    pack.add_argument(
+        "--strategy",
+        choices=("none", "next_fit", "best_fit", "wrapped"),
+        help="instead of the recipe's data.packing",
+    )
     runs = add("runs", _runs, "list runs", where)
     runs.add_argument("--json", action="store_true", help="one JSON document on stdout")
     add("attach", _attach, "watch a run in the workbench", one_run, where, screen)
@@ -298,6 +306,14 @@ def _check(options: argparse.Namespace) -> int:
     overviews = check_text.look(_recipe(options))
     check_text.print_answer(overviews, as_json=options.json)
     return check_text.verdict(check_text.findings_of(overviews))
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from sftui import pack_text
+
+    answer = pack_text.look(_recipe(options), options.strategy)
+    pack_text.print_answer(answer, as_json=options.json, with_layout=options.layout)
+    return pack_text.verdict(answer)
 
 
 def _find(options: argparse.Namespace) -> RunDirectory:

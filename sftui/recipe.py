@@ -21,14 +21,16 @@ from pydantic import (
 
 Quantization = Literal["none", "nf4", "fp4", "int8"]
 Dtype = Literal["float32", "bfloat16", "float16"]
-Attention = Literal["auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention"]
+Attention = Literal[
+    "auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention", "varlen"
+]
 RowFormat = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "text"]
 TrainOn = Literal["assistant", "last_assistant", "completion", "everything"]
 Overlength = Literal["drop", "truncate", "error"]
 TruncationSide = Literal["right", "left"]
 SequencePer = Literal["conversation", "turn"]
 BadRows = Literal["error", "drop"]
-Packing = Literal["none"]
+Packing = Literal["none", "next_fit", "best_fit", "wrapped"]
 Interval = Literal["no", "steps", "epoch"]
 Optimizer = Literal[
     "adamw_torch",
@@ -80,7 +82,11 @@ class ModelSection(Section):
     quantization: Quantization = Field("nf4", description="how the frozen weights are stored")
     double_quant: bool = Field(True, description="quantise the quantisation constants too (nf4, fp4)")
     dtype: Dtype = Field("bfloat16", description="dtype of unquantised weights and of compute")
-    attn_implementation: Attention = Field("auto", description="attention kernel; auto: transformers chooses")
+    attn_implementation: Attention = Field(
+        "auto",
+        description="attention kernel; auto: transformers chooses, and with packing the fastest that fits; "
+        "varlen: sequences of a bin apart, without a mask",
+    )
     trust_remote_code: bool = Field(False, description="run Python code shipped with the model")
 
     @property
@@ -164,7 +170,13 @@ class DataSection(Section):
         "right", description="which end of a truncated sequence is cut; left keeps the last answer"
     )
     bad_rows: BadRows = Field("error", description="unreadable rows: refuse to start, or leave them out")
-    packing: Packing = Field("none", description="how sequences are put together")
+    packing: Packing = Field(
+        "none",
+        description="how sequences share bins of max_length: in order, best fit, or cut and filled (wrapped)",
+    )
+    repack_each_epoch: bool = Field(
+        False, description="best_fit: in each epoch other sequences of the same lengths share bins"
+    )
 
     @model_validator(mode="after")
     def _one_held_out_source(self) -> DataSection:
@@ -172,11 +184,22 @@ class DataSection(Section):
             raise ValueError("eval and eval_fraction are both set: expected one of them")
         return self
 
+    @model_validator(mode="after")
+    def _repacks_best_fit_only(self) -> DataSection:
+        if self.repack_each_epoch and self.packing != "best_fit":
+            raise ValueError(
+                f"repack_each_epoch is true and packing is {self.packing}: only best_fit can share bins "
+                "differently in each epoch; expected packing: best_fit, or repack_each_epoch: false"
+            )
+        return self
+
 
 class TrainingSection(Section):
     """How it is trained: names of `transformers.TrainingArguments`."""
 
-    per_device_train_batch_size: int = Field(1, ge=1, description="sequences in one forward pass")
+    per_device_train_batch_size: int = Field(
+        1, ge=1, description="sequences in one forward pass; bins with packing"
+    )
     per_device_eval_batch_size: int = Field(1, ge=1, description="sequences in one evaluation pass")
     gradient_accumulation_steps: int = Field(8, ge=1, description="forward passes in one optimizer step")
     num_processes: int = Field(1, ge=1, le=64, description="processes on this machine, one a GPU (DDP)")

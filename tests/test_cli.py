@@ -46,7 +46,7 @@ from tests.run_fixtures import (
     wait_until,
 )
 
-COMMANDS = ["demo", "train", "preview", "check", "runs", "attach", "log", "stop", "resume", "doctor"]
+COMMANDS = ["demo", "train", "preview", "check", "pack", "runs", "attach", "log", "stop", "resume", "doctor"]
 FINISHED = Status(state="finished", step=9, max_steps=9, loss=0.5, started=1.0, ended=61.0)
 
 

@@ -6,6 +6,9 @@ import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from concurrent import futures
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,15 @@ import psutil
 import pytest
 
 from sftui.data import desk as module
+from sftui.data.analysis import Analysis
+from sftui.data.dataset import encode_dataset
 from sftui.data.desk import Desk
 from sftui.data.findings.registry import BITS, CHECKS
 from sftui.data.overview import Overview
+from sftui.data.packing.layout import lay_out
+from sftui.data.packing.plan import STRATEGIES, Plan
 from sftui.data.query import parse_query
+from sftui.data.tokenizer import load_tokenizer
 from sftui.data.views import RowLine, RowView
 from sftui.errors import InputError
 from sftui.recipe import Recipe
@@ -50,19 +58,20 @@ class Watched:
 
 
 def children() -> list[psutil.Process]:
-    found = psutil.Process().children(recursive=True)
-    return [each for each in found if "sftui.data.workers" in " ".join(each.cmdline())]
+    found = []
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            if "sftui.data.workers" in " ".join(each.cmdline()):
+                found.append(each)
+    return found
 
 
 def none_left(but: Collection[psutil.Process] = (), seconds: float = 5.0) -> bool:
     """Whether no data process is left, but those of other tests."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        try:
-            if not set(children()) - set(but):
-                return True
-        except psutil.NoSuchProcess:
-            continue
+        if not set(children()) - set(but):
+            return True
         time.sleep(0.02)
     return False
 
@@ -215,6 +224,120 @@ def test_held_out_rows_have_a_side_of_their_own(folder: Path) -> None:
         assert watched.desk.overview("eval").rows == 0
     finally:
         watched.desk.close()
+
+
+# -- packing
+
+
+def test_the_plan_grows_until_it_is_exact(opened: Watched, folder: Path) -> None:
+    plans: list[Plan] = []
+    while not plans or not plans[-1].exact:
+        plans.append(opened.desk.plan().result(20))
+        assert plans[-1].exact or opened.desk.bins().result(20) is None or opened.desk.plan().result(20).exact
+        time.sleep(0.01)
+    shares = [plan.share for plan in plans]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    recipe = recipe_of(folder, bad_rows="drop")
+    tokenizer = load_tokenizer(recipe.model.name_or_path)
+    data = encode_dataset(recipe.data, tokenizer, recipe.training.seed)
+    assert plans[-1].sequences == len(data.train) == ROWS - 2
+    assert plans[-1].tokens == data.train_counts.tokens
+    lengths = [len(sequence) for sequence in data.train]
+    for strategy in STRATEGIES:
+        bins = opened.desk.bins(strategy).result(20)
+        assert bins is not None
+        layout = lay_out(lengths, strategy, 2048, seed=recipe.training.seed)
+        assert bins.summary == plans[-1].of(strategy)
+        rows = [data.train[piece.sequence].row for n in range(len(layout)) for piece in layout.pieces(n)]
+        assert [piece.row for view in bins.view(0, len(bins)) for piece in view.pieces] == rows
+        assert bins.bin_of(2500) is None
+
+
+def test_plans_for_another_length_are_made_by_the_way(opened: Watched, folder: Path) -> None:
+    opened.done()
+    analysis = opened.desk._analysis
+    plans = {limit: opened.desk.plan(limit).result(20) for limit in (30, 64, 512)}
+    assert [plan.max_length for plan in plans.values()] == [30, 64, 512]
+    assert plans[30].dropped > plans[64].dropped == 1
+    assert plans[512].dropped == 0
+    assert plans[512].of("best_fit").bins < plans[64].of("best_fit").bins
+    assert opened.desk.plan().result(20).max_length == 2048, "the recipe stays"
+    assert opened.desk.plan(64).result(20) is plans[64], "what was asked before is known"
+    opened.desk.change(recipe_of(folder, max_length=64, overlength="truncate"))
+    truncating = opened.desk.plan().result(20)
+    assert (truncating.max_length, truncating.dropped, truncating.truncated) == (64, 0, 1)
+    bins = opened.desk.bins("next_fit").result(20)
+    assert bins is not None
+    assert max(view.tokens for view in bins.view(0, len(bins))) <= 64
+    assert opened.desk._analysis is analysis
+
+
+def test_another_packing_looks_at_no_row_again(
+    opened: Watched, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened.done()
+    analysis, told = opened.desk._analysis, len(opened.told)
+    assert analysis is not None
+    recut: list[Any] = []
+    monkeypatch.setattr(Analysis, "recut", lambda self, data: recut.append(data))
+    assert opened.desk.plan().result(20).step_batches == 8
+    recipe = recipe_of(folder, packing="best_fit", repack_each_epoch=True)
+    opened.desk.change(recipe)
+    bins = opened.desk.bins().result(20)
+    assert bins is not None
+    assert bins.summary.strategy == "best_fit"
+    recipe.training.per_device_train_batch_size = 4
+    recipe.training.num_processes = 2
+    opened.desk.change(recipe)
+    plan = opened.desk.plan().result(20)
+    assert (plan.batch_size, plan.step_batches) == (4, 64)
+    recipe.training.seed += 1
+    opened.desk.change(recipe)
+    other = opened.desk.bins().result(20)
+    assert other is not None
+    assert list(other.rows()) != list(bins.rows()), "which of equal sequences share a bin is the seed's"
+    time.sleep(0.3)
+    assert (opened.desk._analysis, len(opened.told), recut) == (analysis, told, [])
+
+
+def test_another_seed_draws_other_rows(folder: Path) -> None:
+    source = {"path": str(folder / "train.jsonl"), "weight": 0.5}
+    recipe = recipe_of(folder, train=[source], max_length=64)
+    watched = Watched(recipe)
+    watched.desk.start()
+    try:
+        watched.done()
+        bins = watched.desk.bins().result(20)
+        recipe.training.seed += 1
+        watched.desk.change(recipe)
+        watched.until(lambda each: each.state != "done")
+        watched.done()
+        other = watched.desk.bins().result(20)
+        assert bins is not None
+        assert other is not None
+        one, two = ({row for rows in each.rows() for row in rows} for each in (bins, other))
+        assert len(one) == pytest.approx(ROWS / 2, abs=3)
+        assert len(one & two) == pytest.approx(ROWS / 4, rel=0.15)
+        assert watched.desk.plan().result(20).sequences == len(two)
+    finally:
+        watched.desk.close()
+
+
+def test_packing_blocks_nobody_and_ends_with_the_desk(opened: Watched) -> None:
+    began = time.monotonic()
+    early: list[Future[Any]] = [opened.desk.plan(limit) for limit in range(20, 400)]
+    early.append(opened.desk.bins())
+    assert time.monotonic() - began < 0.2
+    opened.done()
+    late = [opened.desk.plan(limit) for limit in range(20, 400)]
+    assert late[-1].result(20).max_length == 399
+    assert sum(future.cancelled() for future in late) > 100, "only the newest counts"
+    waiting: list[Future[Any]] = [opened.desk.plan(40), opened.desk.bins("wrapped")]
+    opened.desk.close()
+    waiting += [opened.desk.plan(), opened.desk.bins()]
+    assert futures.wait((*early, *late, *waiting), 20).not_done == set()
+    assert all(future.cancelled() for future in waiting[-2:])
 
 
 # -- searching

@@ -199,6 +199,7 @@ def test_a_summary_counts_what_the_layout_has(case: tuple[list[int], int], strat
     layout, summary = lay_out(lengths, strategy, limit), summarise(lengths, strategy, limit)
     assert summary.bins == len(layout)
     assert (summary.sequences, summary.tokens) == (len(lengths), sum(lengths))
+    assert summary.lower_bound <= summary.bins
     if strategy != "none":
         assert summary.padded_tokens == limit * len(layout) and summary.exact
 

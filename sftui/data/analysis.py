@@ -62,7 +62,7 @@ class Analysis:
         self._where = where
         self._wheres: dict[tuple[Side, int], str] = {}
         self._duplicates: DuplicateReport | None = None
-        self._draws: Draws | None = None
+        self.draws: Draws | None = None  # known early: packing is told while rows are analysed
         self._used: dict[Side, Used] = {}
         self._held_out: Used | None = None
         self._changed = changed
@@ -83,12 +83,13 @@ class Analysis:
             if fraction := self.spec.data.eval_fraction:
                 held_out_count(self.tallies["train"].rows, fraction)
             self._pool.submit("prune", "train", self.keys["train"])
+            drawing = self._pool.submit("draws")
+            drawing.add_done_callback(self._drawn)
             self._run_chunks()
             if not self._cancelled.is_set():
                 self._find_duplicates()
-                draws = self._pool.submit("draws").result()
+                self.draws = drawing.result()
                 with self._lock:
-                    self._draws = draws
                     self._count_used()
                     self.state = "done"
         except InputError as error:
@@ -107,7 +108,7 @@ class Analysis:
             self.spec = replace(self.spec, data=data)
             for tally in self.tallies.values():
                 tally.recut(data)
-            if self._draws is not None:
+            if self.state == "done":
                 self._count_used()
 
     def overview(self, side: Side, templates: tuple[str, ...] = ()) -> Overview:
@@ -160,10 +161,14 @@ class Analysis:
         """What each choice for longer sequences would lose."""
         return self.tallies[side].cost(max_length)
 
+    def _drawn(self, drawing: Future[Draws]) -> None:
+        if not drawing.cancelled() and drawing.exception() is None:
+            self.draws = drawing.result()
+
     def _count_used(self) -> None:
         """What a run takes of each side."""
-        assert self._draws is not None
-        draws, data = self._draws, self.spec.data
+        assert self.draws is not None
+        draws, data = self.draws, self.spec.data
         for side, tally in self.tallies.items():
             chunks = tally.pieces.values()
             if side == "train":

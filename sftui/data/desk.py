@@ -15,20 +15,24 @@ from typing import Any
 
 from sftui.data.analysis import Analysis
 from sftui.data.overview import OverlengthCost, Overview
+from sftui.data.packing.answers import Answers, Question
+from sftui.data.packing.bins import Bins
+from sftui.data.packing.plan import Batching, Plan
 from sftui.data.query import Query
 from sftui.data.reader import READER, DatasetSpec, Status
 from sftui.data.search import Search
 from sftui.data.views import RowLine, RowView, Side
 from sftui.data.workers import Job, Pool, WorkerLostError
 from sftui.errors import InputError
-from sftui.recipe import Recipe
+from sftui.recipe import Packing, Recipe
 
 LOOK_SECONDS = 30.0  # that showing a row may take before its process is given up
 STATUS_SECONDS = 0.1  # between two looks at how far a file is indexed
 TOLD_SECONDS = 0.1  # between two words to the screen
 _SNAPSHOT_SHARE = 0.1  # of the time goes at most into snapshots of the analysis
 _LOST = "the process that reads the data has ended, or takes too long"
-
+_CUTS = {"max_length", "overlength", "truncation_side", "bad_rows"}  # what is tokenised stays
+_PACKING = {"packing", "repack_each_epoch"}  # what is found in rows stays too
 
 SHOWN_TOKENS = 100_000  # of a row, on the screen
 
@@ -42,8 +46,10 @@ class Desk:
 
     def __init__(self, recipe: Recipe, changed: Callable[[], None]) -> None:
         self._spec = DatasetSpec.of(recipe)
+        self._batching = Batching.of(recipe.training)
+        self._packing = Answers()
         self._changed = changed
-        self._lock = threading.Lock()  # of spec, generation, analysis, overviews
+        self._lock = threading.Lock()  # of spec, batching, generation, analysis, overviews
         self._closed = threading.Event()
         self._generation = 0
         self._analysis: Analysis | None = None
@@ -74,6 +80,7 @@ class Desk:
             search.cancel()
         if analysis is not None:
             analysis.cancel()
+        self._packing.close()
         self._looker.kill()
 
     def overview(self, side: Side) -> Overview:
@@ -98,6 +105,31 @@ class Desk:
             return None
         return analysis.cost(side, max_length)
 
+    def plan(self, max_length: int | None = None) -> Future[Plan]:
+        """What each packing strategy makes of the training rows known by now; None: the recipe's max_length.
+
+        A later call cancels the future of an earlier one that has not begun. As long as nothing is known,
+        the plan is that of no rows.
+        """
+        return self._packing.plan(self._question(max_length))
+
+    def bins(self, strategy: Packing | None = None) -> Future[Bins | None]:
+        """The bins that a run would train on; the result is None until all rows are analysed.
+
+        Without `strategy`, the recipe's. A later call cancels the future of an earlier one that has not
+        begun.
+        """
+        question = self._question(None)
+        return self._packing.bins(question, strategy or question.data.packing)
+
+    def _question(self, max_length: int | None) -> Question:
+        with self._lock:
+            data, seed = self._spec.data, self._spec.seed
+            question = Question(self._analysis, data, seed, self._batching)
+        if max_length is None:
+            return question
+        return replace(question, data=data.model_copy(update={"max_length": max_length}))
+
     def find(self, side: Side, query: Query, found: Callable[[list[int], int, bool], None]) -> Search:
         """Look for rows, in the background; see `Search`."""
         search = Search(self._spec, self.overview(side), query, found)
@@ -112,15 +144,16 @@ class Desk:
         new = DatasetSpec.of(recipe, self._spec.now)
         with self._lock:
             old, analysis = self._spec, self._analysis
+            self._batching = Batching.of(recipe.training)
             if new == old or self._closed.is_set():
                 return
             self._spec = new
         self._looker.job = Job(READER, (new, False))
         self._looker.submit("change", new, urgent=True)
-        if analysis is not None and analysis.state != "failed" and _tokens(old) == _tokens(new):
-            threading.Thread(target=self._recut, args=(analysis,), daemon=True).start()
-        else:
+        if analysis is None or analysis.state == "failed" or _tokens(old) != _tokens(new):
             self._restart(old)
+        elif old.data.model_dump(exclude=_PACKING) != new.data.model_dump(exclude=_PACKING):
+            threading.Thread(target=self._recut, args=(analysis,), daemon=True).start()
 
     @property
     def _patience(self) -> float | None:
@@ -251,7 +284,8 @@ def _sides(spec: DatasetSpec) -> tuple[Side, ...]:
 
 
 def _tokens(spec: DatasetSpec) -> tuple[Any, ...]:
-    """What the tokens and findings of a dataset follow from: all of it but the cuts."""
-    cuts = {"max_length", "overlength", "truncation_side", "bad_rows", "packing"}
-    seed = spec.seed if spec.data.eval_fraction else None
-    return spec.name_or_path, spec.revision, spec.now, seed, spec.data.model_dump(exclude=cuts)
+    """What the tokens and findings of a dataset follow from, and which rows are drawn: all but the cuts."""
+    data = spec.data
+    chance = data.eval_fraction or any(source.weight % 1 for source in data.train)
+    kept = data.model_dump(exclude=_CUTS | _PACKING)
+    return spec.name_or_path, spec.revision, spec.now, spec.seed if chance else None, kept

@@ -149,7 +149,7 @@ class Reader:
 
     def draws(self) -> Draws:
         """How often each row of data.train is used."""
-        return draws_of(self.corpus("train"), self._spec.data, self._spec.seed)
+        return draws_of(self._reached("train", sys.maxsize), self._spec.data, self._spec.seed)
 
     def where(self, side: Side, row: int) -> str:
         """Where a row stands, for people."""

@@ -69,7 +69,7 @@ class Layout:
 
 
 def lay_out(
-    lengths: Sequence[int], strategy: Packing, max_length: int, *, seed: int = 0, epoch: int = 0
+    lengths: Sequence[int] | Integers, strategy: Packing, max_length: int, *, seed: int = 0, epoch: int = 0
 ) -> Layout:
     """Put sequences of these lengths into bins that hold `max_length` tokens.
 

@@ -18,8 +18,9 @@ class Summary:
 
     `bins` of `max_length` each; for `none` the sequences. `padded_tokens` is their room; for `none` the
     tokens of batches that are padded to their longest sequence, as expected of batches drawn at random.
-    `lower_bound`: no packing takes fewer bins. Of the `cut` sequences, the first token after a cut is not
-    trained: `lost_tokens`. `exact`: counted, not expected from the lengths alone.
+    `lower_bound`: no packing takes fewer bins without cuts, or for `wrapped` with them. Of the `cut`
+    sequences, the first token after a cut is not trained: `lost_tokens`. `exact`: counted, not expected from
+    the lengths alone.
     """
 
     strategy: Packing
@@ -75,7 +76,8 @@ def summarise(
     if strategy == "none":
         exact = batch_size == 1
         padded = round(_padded(counts, batch_size))
-    bound = lower_bound(counts, max_length)
+    # Where sequences are cut, the tokens alone decide.
+    bound = -(-tokens // max_length) if strategy == "wrapped" else lower_bound(counts, max_length)
     return Summary(strategy, max_length, sequences, tokens, bins, bound, padded, cut, exact)
 
 
