@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from textual import work
+from textual import on, work
 from textual.app import App
 from textual.binding import Binding
+from textual.message import Message
 from textual.screen import Screen
 
 from sftui.errors import InputError
@@ -22,6 +23,7 @@ from sftui.runs.directory import RunDirectory
 from sftui.runs.listing import list_runs, name_for_commands
 from sftui.terminal import takes_utf8
 
+from .dataset import Dataset
 from .desk import OpenDesk, open_desk
 from .frame import Frame
 from .themes import THEMES, prefers_dark, theme_for
@@ -59,11 +61,20 @@ class Workbench(App[None]):
     COMMANDS = {_commands}
     MODES = {
         "data": lambda: _screen("data"),
+        "packing": lambda: _screen("packing"),
         "train": lambda: _screen("train"),
         "runs": lambda: _screen("runs"),
     }
     BINDINGS = [
         Binding("1", "show('data')", "Data", show=False, tooltip="Data: rows, token by token", id="app.data"),
+        Binding(
+            "2",
+            "show('packing')",
+            "Packing",
+            show=False,
+            tooltip="Packing: sequences in bins",
+            id="app.packing",
+        ),
         Binding("5", "show('train')", "Train", show=False, tooltip="Train: one run, live", id="app.train"),
         Binding(
             "6", "show('runs')", "Runs", show=False, tooltip="Runs: all runs of the directory", id="app.runs"
@@ -83,6 +94,9 @@ class Workbench(App[None]):
         Binding("question_mark", "help", "help", tooltip="all keys of this screen", id="app.help"),
         Binding("q", "quit", "quit", tooltip="leave; training goes on", id="app.quit"),
     ]
+
+    class DeskChanged(Message):
+        """From a thread: more is known of the dataset."""
 
     def __init__(
         self,
@@ -112,7 +126,7 @@ class Workbench(App[None]):
         self._as_read = recipe
         self._changes: dict[str, Any] = {}
         self._saved: dict[str, Any] = {}
-        self.open_desk = open_desk
+        self.dataset = Dataset(self, open_desk)
         self.run_directory = run
         self.device_text = ""
         self.parting_words = ""
@@ -131,10 +145,31 @@ class Workbench(App[None]):
             sys.setswitchinterval(SWITCH_SECONDS)
             self.set_timer(SETTLED_SECONDS, _look_less_for_garbage)
 
+    async def on_unmount(self) -> None:
+        """The processes that read the data go with the app."""
+        await self.dataset.close()
+
     def action_show(self, mode: str) -> None:
         """Bring a screen to the front."""
         if self.current_mode != mode:
             self.switch_mode(mode)
+
+    # -- the dataset
+
+    @on(DeskChanged)
+    def _follow_desk(self) -> None:
+        for screen in self.frames:
+            screen.follow()
+
+    def show_row(self, row: int, sequence: int) -> None:
+        """Go to a sequence of a training row on the Data screen."""
+        self.dataset.wanted_row = row, sequence
+        self.action_show("data")
+
+    def show_bin(self, row: int) -> None:
+        """Go to the bin of a training row on the Packing screen."""
+        self.dataset.wanted_bin = row
+        self.action_show("packing")
 
     # -- the recipe
 
@@ -179,7 +214,7 @@ class Workbench(App[None]):
         changes = {key: value for key, value in changes.items() if value != value_of(self._as_read, key)}
         self.recipe = with_changes(self._as_read, changes)
         self._changes = changes
-        self._show_recipe()
+        self.show_recipe()
 
     def action_save(self) -> None:
         """Write what was changed into the recipe's file."""
@@ -202,18 +237,23 @@ class Workbench(App[None]):
             self._changes = {
                 key: value for key, value in self._changes.items() if value != value_of(self._as_read, key)
             }
-            self._show_recipe()
+            self.show_recipe()
             self.notify(f"saved into {self.recipe_name}: {'  '.join(unsaved)}", timeout=4, markup=False)
 
         self.attempt(save, saved)
 
-    def _show_recipe(self) -> None:
-        """The recipe has changed, or the file that it stands in."""
-        for screen in self.screen_stack:
-            if isinstance(screen, Frame):
-                screen.refresh_masthead()
-                screen.adopt()
-                screen.refresh_bindings()
+    def show_recipe(self) -> None:
+        """The recipe has changed, or the file that it stands in, or the dataset is open now."""
+        self.dataset.change(self.recipe)
+        for screen in self.frames:
+            screen.refresh_masthead()
+            screen.adopt()
+            screen.refresh_bindings()
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The screen in front, without the boxes over it; one that is not mounted yet will look by itself."""
+        return [screen for screen in self.screen_stack if isinstance(screen, Frame) and screen.is_mounted]
 
     # -- runs
 
@@ -323,6 +363,10 @@ def _screen(mode: str) -> Screen[Any]:
         from .data import DataScreen
 
         return DataScreen()
+    if mode == "packing":
+        from .packing import PackingScreen
+
+        return PackingScreen()
     if mode == "train":
         from .train import TrainScreen
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
-from textual import events, on, work
+from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.timer import Timer
-
-from sftui.errors import InputError
 
 from . import data_view as view
 from . import findings_view
@@ -41,13 +37,10 @@ class DataScreen(Frame):
     """Rows at the left, the one under the cursor at the right, statistics below."""
 
     MODE = "data"
-    CSS_PATH = "data.tcss"
+    CSS_PATH = ["data.tcss", "choices.tcss"]
     AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-slim"), (76, "-narrow"), (100, "-wide")]
     BINDINGS = BINDINGS
-
-    class Changed(Message):
-        """From a thread: the analysis knows more."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,33 +85,9 @@ class DataScreen(Frame):
         self._go_to_pane("rows")
         self._show()
         if self.app.recipe is not None:
-            self.call_after_refresh(self._open)
-
-    async def on_unmount(self) -> None:
-        """The processes that read the data go with the screen."""
-        desk, self._desk = self._desk, None
-        if desk is not None:
-            await asyncio.to_thread(desk.close)
+            self.call_after_refresh(self.app.dataset.want)
 
     # -- the dataset
-
-    @work(exclusive=True, group="open")
-    async def _open(self, *, read: bool = False) -> None:
-        """Open the recipe's dataset, read anew if asked for; one that was open is closed."""
-        before, self._desk = self._desk, None
-        if before is not None:
-            await asyncio.to_thread(before.close)
-        try:
-            recipe = await asyncio.to_thread(self.app.read_recipe) if read else self.app.recipe
-            desk = await asyncio.to_thread(self.app.open_desk, recipe, self._told)
-            desk.start()
-        except InputError as error:
-            self._problem = str(error)
-            self._show()
-            return
-        self._desk, self._recipe, self._problem = desk, recipe, None
-        self.refresh_masthead()
-        self._open_side(self._side if self._side in desk.sides else "train")
 
     def _open_side(self, side: Side) -> None:
         desk = self._desk
@@ -130,26 +99,40 @@ class DataScreen(Frame):
         self._follow()
 
     def adopt(self) -> None:
-        """The recipe may have been changed, here or on another screen; the analysis has gone on."""
-        recipe, before, desk = self.app.recipe, self._recipe, self._desk
-        if desk is None or before is None or recipe is before:
-            self._follow()
+        """Dataset and recipe may be others, changed here or on another screen; the analysis has gone on."""
+        dataset = self.app.dataset
+        desk, recipe, before = dataset.desk, dataset.recipe, self._recipe
+        opened = desk is not self._desk
+        self._desk, self._problem = desk, dataset.problem
+        if desk is None:
+            self._show()
             return
-        self._recipe, self._sequence = recipe, 0
-        self._changes += 1
-        desk.change(recipe)
-        if (before.data.train, before.data.eval) != (recipe.data.train, recipe.data.eval):
+        if recipe is not before:
+            self._recipe, self._sequence = recipe, 0
+            self._changes += 1
+        if opened:
+            self._open_side(self._side if self._side in desk.sides else "train")
+        elif before is not None and _sources(before) != _sources(recipe):
             self._open_side("train")
         else:
             self._follow()
+        self._go_to_wanted()
 
-    def _told(self) -> None:
-        """From a thread."""
-        self.post_message(self.Changed())
+    def _go_to_wanted(self) -> None:
+        """To the row that another screen has sent for."""
+        wanted, self.app.dataset.wanted_row = self.app.dataset.wanted_row, None
+        if wanted is None:
+            return
+        row, sequence = wanted
+        if self._side != "train":
+            self._open_side("train")
+        self._rows.show_row(row)
+        self._go_to_pane("rows")
+        self._sequence = sequence
+        self._want()
 
-    @on(Changed)
-    def _analysed(self) -> None:
-        """Follow, but not too often."""
+    def follow(self) -> None:
+        """Follow the analysis, but not too often."""
         if self._timer is None:
             self._timer = self.set_timer(self._pace.wait(), self._follow)
 
@@ -359,9 +342,15 @@ class DataScreen(Frame):
         if self._tokens.row is not None:
             self.app.copy(self._tokens.row.where)
 
+    def action_bin(self) -> None:
+        """The row's bin."""
+        row = self._rows.list.row
+        if row is not None and self._side == "train":
+            self.app.show_bin(row)
+
     def action_reload(self) -> None:
         """Read recipe and data again."""
-        self._open(read=True)
+        self.app.dataset.reload()
 
     def action_go_to(self) -> None:
         """Go to a row by its number."""
@@ -394,3 +383,7 @@ class DataScreen(Frame):
         desk, side = self._desk, self._side
         if desk is not None:
             CHANGES[what](self.app, self._overview, lambda length: desk.cost(side, length))
+
+
+def _sources(recipe: Recipe) -> tuple[object, object]:
+    return recipe.data.train, recipe.data.eval

@@ -29,23 +29,23 @@ def _template(app: Workbench, overview: Overview | None, cost: Cost) -> None:
 
 
 def _max_length(app: Workbench, overview: Overview | None, cost: Cost) -> None:
-    app.push_screen(Length(app.recipe, cost), lambda values: _change(app, values))
+    app.push_screen(Length(app.recipe, cost), lambda values: apply(app, values))
 
 
 def _sequence_per(app: Workbench, overview: Overview | None, cost: Cost) -> None:
     per = "turn" if app.recipe.data.sequence_per == "conversation" else "conversation"
-    _change(app, {"data.sequence_per": per})
+    apply(app, {"data.sequence_per": per})
 
 
 def _choose(app: Workbench, title: str, key: str, items: Sequence[Item]) -> None:
     def chosen(item: Item | None) -> None:
         if item is not None:
-            _change(app, {f"data.{key}": item.value})
+            apply(app, {f"data.{key}": item.value})
 
     app.push_screen(Choice(title, items, getattr(app.recipe.data, key)), chosen)
 
 
-def _change(app: Workbench, values: Mapping[str, Any] | None) -> None:
+def apply(app: Workbench, values: Mapping[str, Any] | None) -> None:
     """Apply `values`, if any; what does not fit is told."""
     if values is None:
         return

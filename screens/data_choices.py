@@ -114,12 +114,13 @@ class Length(ModalScreen[dict[str, Any] | None]):
         self._length = recipe.data.max_length
         self._cost_of = cost
         self._cost: OverlengthCost | None = None
+        self._panel = Panel(id="policies")
 
     def compose(self) -> ComposeResult:
         """The number, then a line a choice."""
         with Vertical(id="length") as box:
             yield Input(str(self._length), type="integer", compact=True, id="tokens")
-            yield Panel(id="policies")
+            yield self._panel
             yield Static("↑↓ what becomes of longer sequences", id="keys", markup=False)
         box.border_title = "max_length: longest sequence, in tokens"
         box.border_subtitle = "Enter applies, Esc leaves"
@@ -147,11 +148,10 @@ class Length(ModalScreen[dict[str, Any] | None]):
     async def _look(self, length: int, pause: float) -> None:
         await asyncio.sleep(pause)
         self._cost = await asyncio.to_thread(self._cost_of, length)
-        if self.is_mounted:
-            self._show()
+        self._show()
 
     def _show(self) -> None:
-        self.query_one("#policies", Panel).show(
+        self._panel.show(
             view.policies(self._cost, self._length, POLICIES[self._policy])
             if self._length
             else Content.styled(f"expected a whole number from 2 to {LONGEST:,}\n\n\n\n", "$text-error")

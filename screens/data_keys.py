@@ -128,6 +128,7 @@ BINDINGS: list[BindingType] = [
     Binding(
         "space", "spaces", "spaces", show=False, tooltip="spaces and line breaks as symbols", id="data.spaces"
     ),
+    Binding("b", "bin", "bin", show=False, tooltip="the row's bin, on the Packing screen", id="data.bin"),
     Binding(
         "y", "copy", "copy place", show=False, tooltip="copy the row's place: file and line", id="data.copy"
     ),
@@ -173,4 +174,6 @@ ACTIONS = frozenset(parse(binding.action)[1] for binding in BINDINGS if isinstan
 # What can be done while no dataset is open.
 WITHOUT_DATA = frozenset(("reload", "back", "pane"))
 # What needs one whose rows are known.
-WITH_ROWS = frozenset(("go_to", "next_finding", "overview", "filter", "view", "spaces", "explain", "copy"))
+WITH_ROWS = frozenset(
+    ("go_to", "next_finding", "overview", "filter", "view", "spaces", "explain", "copy", "bin")
+)

@@ -256,7 +256,7 @@ def token_panel(view: RowView | None, at: int) -> Content:
         ("id ", "$foreground-muted"),
         (f"{token.id:<7}", "bold"),
         ("text ", "$foreground-muted"),
-        (_quoted(token), "bold"),
+        (quoted(token), "bold"),
         ("  bytes ", "$foreground-muted"),
         f"{_hex(token)}\n",
         (f"{printable(token.role) or 'between turns'}", "bold"),
@@ -276,14 +276,15 @@ def token_line(view: RowView | None, at: int) -> Content:
     token = view.tokens[at]
     return Content.assemble(
         (f"{at + 1:,}/{_length(view):,} ", "$foreground-muted"),
-        (f"{token.id} {_quoted(token)}  ", "bold"),
+        (f"{token.id} {quoted(token)}  ", "bold"),
         *_fate(token),
         *_weight(token),
         (f"  {_hex(token)}", "$foreground-muted"),
     )
 
 
-def _quoted(token: Token, limit: int = 40) -> str:
+def quoted(token: Token, limit: int = 40) -> str:
+    """A token's text in quotes, or its bytes, in at most `limit` cells."""
     text = printable(repr(token.text)) if token.text else as_bytes(token.bytes)
     return text if cell_len(text) <= limit else f"{set_cell_size(text, limit - 1)}…"
 

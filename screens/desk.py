@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from sftui.data.overview import OverlengthCost, Overview
+    from sftui.data.packing.bins import Bins
+    from sftui.data.packing.plan import Plan
     from sftui.data.query import Query
     from sftui.data.views import RowLine, RowView, Side
-    from sftui.recipe import Recipe
+    from sftui.recipe import Packing, Recipe
 
 
 class Search(Protocol):
@@ -46,6 +48,12 @@ class Desk(Protocol):
 
     def cost(self, side: Side, max_length: int) -> OverlengthCost | None:
         """What each choice for sequences longer than that would lose."""
+
+    def plan(self, max_length: int | None = None) -> Future[Plan]:
+        """What each strategy makes of the training rows, as far as they are known; None: the recipe's."""
+
+    def bins(self, strategy: Packing | None = None) -> Future[Bins | None]:
+        """The bins of the training rows; None as long as not all are known."""
 
     def find(self, side: Side, query: Query, found: Callable[[list[int], int, bool], None]) -> Search:
         """Look for rows; `found(new matches, rows looked at, finished)` is called from a thread."""

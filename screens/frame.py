@@ -15,7 +15,7 @@ from .widgets.masthead import Masthead
 if TYPE_CHECKING:
     from .app import Workbench
 
-TABS = [("1", "Data", "data"), ("5", "Train", "train"), ("6", "Runs", "runs")]
+TABS = [("1", "Data", "data"), ("2", "Packing", "packing"), ("5", "Train", "train"), ("6", "Runs", "runs")]
 LEAST = (60, 20)
 
 
@@ -62,6 +62,9 @@ class Frame(Screen[None]):
 
     def adopt(self) -> None:
         """Take up what the app has opened."""
+
+    def follow(self) -> None:
+        """More is known of the dataset: told some ten times a second."""
 
     def refresh_masthead(self) -> None:
         """Device and recipe as the app knows them now."""

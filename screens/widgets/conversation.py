@@ -113,7 +113,7 @@ class Conversation(TokenView):
         if wanted != last:
             self._ask(last)
         if (wanted.side, wanted.change) == (last.side, last.change):
-            self._show_row(wanted, _result(wanted, message.future))
+            self._show_row(wanted, row_of(wanted.row, message.future))
             if wanted != last:
                 self._expect(self._words)
 
@@ -186,11 +186,11 @@ class Conversation(TokenView):
         self.border_subtitle = view.view_names(self._view_name)
 
 
-def _result(wanted: Wanted, future: Future[RowView]) -> RowView:
-    """The row, or one that says why it cannot be shown."""
+def row_of(row: int, future: Future[RowView]) -> RowView:
+    """The row that has come, or one that says why it cannot be shown."""
     from sftui.data.views import RowView
 
-    nothing = RowView(wanted.row, "", "")
+    nothing = RowView(row, "", "")
     try:
         return future.result()
     except InputError as error:

@@ -147,12 +147,17 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
     def render_lines(self, crop: Region) -> list[Strip]:
         """The lines in `crop`."""
         if not self._styles:
-            for name in ("muted", "error", "warning", "faint"):
-                style = self.get_component_rich_style(f"line-list--{name}")
-                self._styles[name] = Style(color=style.color, bold=style.bold)
-            self._styles[""] = Style()
+            self._styles = self._make_styles()
         self._own = self.rich_style  # which takes longer than a line
         return super().render_lines(crop)
+
+    def _make_styles(self) -> dict[str, Style]:
+        """The styles that `line` names."""
+        styles = {"": Style()}
+        for name in ("muted", "error", "warning", "faint"):
+            style = self.get_component_rich_style(f"line-list--{name}")
+            styles[name] = Style(color=style.color, bold=style.bold)
+        return styles
 
     def render_line(self, y: int) -> Strip:
         """Line `y` of what is in view."""

@@ -103,6 +103,14 @@ class RowsPane(Vertical):
         if row is not None:
             self.list.go_to(self.list.place_of(row))
 
+    def show_row(self, row: int) -> None:
+        """Put the cursor on a row, among all of them."""
+        self._filter.close()
+        self._end_search()
+        if self._overview is not None:
+            self.show(self._overview)
+        self.go_to(row)
+
     # -- the filter
 
     def open_filter(self) -> None:

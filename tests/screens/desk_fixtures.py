@@ -17,7 +17,9 @@ from sftui.data.overview import Loss, OverlengthCost, Overview
 from sftui.data.query import Query
 from sftui.data.views import Finding, RowFinding, RowLine, RowView, Side, Token, Turn
 from sftui.errors import InputError
-from sftui.recipe import Recipe
+from sftui.recipe import Packing, Recipe
+
+from .packing_fixtures import FakeBins, Trained, fake_plan, kept, ranges_of
 
 Messages = list[tuple[str, str]]
 
@@ -65,6 +67,7 @@ class FakeDesk:
         view_seconds: float = 0.0,
         slow_row: int | None = None,
         templates: tuple[str, ...] = ("default", "chatml", "plain", "raw"),
+        plan_seconds: float = 0.0,
     ) -> None:
         self.recipe, self.changed, self.problem = recipe, changed, problem
         self.rows, self.seconds, self.view_seconds, self.slow_row = rows, seconds, view_seconds, slow_row
@@ -72,6 +75,8 @@ class FakeDesk:
         self.changes: list[Recipe] = []
         self.asked_lines: list[tuple[int, int]] = []
         self.asked: list[str] = []
+        self.plan_seconds = plan_seconds
+        self.asked_plans: list[int] = []
         self.searches: list[FakeSearch] = []
         self.closed = threading.Event()
         self._pool = ThreadPoolExecutor(2)
@@ -105,6 +110,14 @@ class FakeDesk:
     def cost(self, side: Side, max_length: int) -> OverlengthCost | None:
         return cost(self._overviews[side].lengths, max_length)
 
+    def plan(self, max_length: int | None = None) -> Future[Any]:
+        length = max_length or self.recipe.data.max_length
+        self.asked_plans.append(length)
+        return self._pool.submit(self._plan, length, self.recipe)
+
+    def bins(self, strategy: Packing | None = None) -> Future[Any]:
+        return self._pool.submit(self._bins, strategy or self.recipe.data.packing, self.recipe)
+
     def find(self, side: Side, query: Query, found: Callable[[list[int], int, bool], None]) -> FakeSearch:
         search = FakeSearch()
         self.searches.append(search)
@@ -129,6 +142,25 @@ class FakeDesk:
         self.changes.append(recipe)
         self.recipe = recipe
         self.start()
+
+    # -- packing
+
+    def _plan(self, max_length: int, recipe: Recipe) -> Any:
+        time.sleep(self.plan_seconds)
+        overview = self._overviews["train"]
+        lengths = [length for length in overview.lengths[: overview.analysed] if length]
+        return fake_plan(lengths, self.rows, overview.analysed, recipe, max_length)
+
+    def _bins(self, strategy: Packing, recipe: Recipe) -> Any:
+        overview, max_length = self._overviews["train"], recipe.data.max_length
+        if overview.state != "done":
+            return None
+        sizes = [(row, kept(length, recipe, max_length)) for row, length in enumerate(overview.lengths)]
+        return FakeBins([each for each in sizes if each[1]], strategy, max_length, self._trained)
+
+    def _trained(self, row: int) -> Trained:
+        view = row_view(row, "", self.make(row) or [], self.recipe)
+        return ranges_of([token.trained for token in view.tokens if not token.cut])
 
     # -- rows
 

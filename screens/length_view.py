@@ -1,0 +1,147 @@
+"""The slider of max_length and what a length would come to, as text: pure functions of plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from .figures import figure
+from .packing_pictures import slider
+from .packing_view import FIGURE, MUTED, percent, plural
+
+if TYPE_CHECKING:
+    from sftui.data.packing.plan import Plan
+    from sftui.recipe import Packing, Recipe
+
+TYPICAL = (512, 1024, 2048, 4096, 8192, 16384)
+# Where the slider ends; any number can be typed.
+LEAST, MOST = 32, 2**20
+# From so many cells on, three figures stand side by side.
+THREE = 48
+# Cells before the slider.
+BAR_AT = 10
+
+
+def length_panel(
+    recipe: Recipe, plan: Plan | None, strategy: Packing, length: int, ends: tuple[int, int], width: int
+) -> Content:
+    """The slider at `length` between its `ends`, what that length comes to, and how to go on."""
+    own, (low, high) = recipe.data.max_length, ends
+    bar = slider(length, min(low, length), max(high, length), own, max(8, width - BAR_AT))
+    lines = [Content.assemble((f"{length:>8,}", "bold"), "  ", bar)]
+    lines += [_pairs(pairs, width) for pairs in _figures(recipe, plan, strategy, length, width)]
+    if length == own:
+        lines.append(Content.styled("← → and - + try another, x takes a number", MUTED))
+    else:
+        lines.append(Content.styled(f"Enter applies {length:,}, Esc puts {own:,} back", "bold $accent"))
+    return Content("\n").join([line.truncate(width, ellipsis=True) for line in lines])
+
+
+def length_range(own: int, longest: int) -> tuple[int, int]:
+    """The ends of the slider, powers of two."""
+    return 64, 2 ** max(13, (max(own, longest) - 1).bit_length())
+
+
+def _figures(
+    recipe: Recipe, plan: Plan | None, strategy: Packing, length: int, width: int
+) -> list[list[tuple[str, str, str]]]:
+    """(name, value, style) in lines."""
+    values = [("bins", "·", ""), ("fill", "·", ""), ("steps", "·", "")]
+    dropped, truncated, lost = ("dropped", "·", ""), ("truncated", "·", ""), ("lost", "·", "")
+    batch, policy = "·", recipe.data.overlength
+    if plan is not None and plan.longest:
+        left_out = plan.dropped + plan.untrained
+        name = "refused" if policy == "error" and plan.dropped else "dropped"
+        dropped = name, figure(left_out), "warning" if left_out else ""
+        truncated = "truncated", figure(plan.truncated), "warning" if plan.truncated else ""
+        tokens = plan.lost_tokens + plan.of(strategy).lost_tokens
+        lost = "lost", figure(tokens), "warning" if tokens else ""
+    if plan is not None and plan.sequences:
+        summary = plan.of(strategy)
+        values = [
+            ("bins", "–" if strategy == "none" else figure(summary.bins), ""),
+            ("fill", percent(summary.fill), ""),
+            ("steps", figure(plan.steps(strategy)), ""),
+        ]
+        each = min(length, plan.longest) if strategy == "none" else length
+        many = plural(plan.batch_size, "sequence" if strategy == "none" else "bin")
+        batch = f"≤ {figure(plan.batch_size * each)} tokens: {many}"
+    micro = [("a micro-batch", batch, "")]
+    if width < THREE:
+        return [values[:2], [truncated if policy == "truncate" else dropped, lost], micro]
+    return [values, [dropped, truncated, lost], micro]
+
+
+def _pairs(pairs: Sequence[tuple[str, str, str]], width: int) -> Content:
+    if len(pairs) == 1:
+        name, value, _ = pairs[0]
+        return Content.assemble((f"{name}  ", MUTED), value)
+    each = (width - 2 * (len(pairs) - 1)) // len(pairs)
+    cells = []
+    for name, value, style in pairs:
+        colour = "bold $text-warning" if style == "warning" else "bold"
+        cells.append(Content.assemble((name, MUTED), (f"{value:>{max(each - len(name), 1)}}", colour)))
+    return Content("  ").join(cells)
+
+
+def lengths_table(own: int, plans: Mapping[int, Plan], lengths: Sequence[int], strategy: Packing) -> Content:
+    """What some lengths come to, a line each; the recipe's own is marked."""
+    if not lengths:
+        return Content("")
+    head = f"{'length':>8}{'bins':>{FIGURE}}{'fill':>{FIGURE}}{'dropped':>{FIGURE + 1}}"
+    lines = [Content.styled(f"{head}{'lost':>{FIGURE}}{'steps':>{FIGURE}}", MUTED)]
+    for length in lengths:
+        plan = plans.get(length)
+        cells = f"{'·':>{FIGURE}}{'·':>{FIGURE}}{'·':>{FIGURE + 1}}{'·':>{FIGURE}}{'·':>{FIGURE}}"
+        if plan is not None and plan.sequences:
+            summary = plan.of(strategy)
+            bins = "–" if strategy == "none" else figure(summary.bins)
+            cells = (
+                f"{bins:>{FIGURE}}{percent(summary.fill):>{FIGURE}}"
+                f"{figure(plan.dropped + plan.untrained):>{FIGURE + 1}}"
+                f"{figure(plan.lost_tokens + summary.lost_tokens):>{FIGURE}}"
+                f"{figure(plan.steps(strategy)):>{FIGURE}}"
+            )
+        here = length == own
+        lines.append(Content.styled(f"{'▸' if here else ' '}{length:>7,}{cells}", "bold" if here else ""))
+    return Content("\n").join(lines)
+
+
+def stepped(length: int, steps: int) -> int:
+    """The slider's next place: sixteen to a power of two."""
+    begun = length
+    for _ in range(abs(steps)):
+        # Downwards, a power of two belongs to the finer steps below it.
+        below = length if steps > 0 else length - 1
+        step = max(1, (1 << max(below, 2).bit_length() - 1) // 16)
+        length = (length // step + 1) * step if steps > 0 else (-(-length // step) - 1) * step
+    return _within(length, begun)
+
+
+def doubled(length: int, steps: int) -> int:
+    """The next power of two, or the one before."""
+    power = 1 << (length.bit_length() if steps > 0 else (length - 1).bit_length() - 1)
+    return _within(power, length)
+
+
+def _within(length: int, begun: int) -> int:
+    """Between the ends, unless it was beyond them before."""
+    return min(max(length, min(LEAST, begun)), max(MOST, begun))
+
+
+def at_share(share: float, low: int, high: int) -> int:
+    """The slider's place nearest to a share of the way from `low` to `high`."""
+    length: float = low * (high / low) ** min(max(share, 0.0), 1.0)
+    step = max(1, (1 << int(length).bit_length() - 1) // 16)
+    return min(max(round(length / step) * step, LEAST), MOST)
+
+
+def table_lengths(own: int, most: int) -> list[int]:
+    """At most `most` lengths worth a look, the recipe's own among them."""
+    typical = [length for length in TYPICAL if length != own]
+    while typical and len(typical) >= most:
+        # The farthest from what the recipe has says least.
+        typical.remove(max(typical, key=lambda each: max(each / own, own / each)))
+    return sorted([*typical, own])[: max(most, 0)]

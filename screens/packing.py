@@ -1,0 +1,382 @@
+"""Packing: how the sequences of the open recipe share bins, and whether they leak."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+from textual.widget import Widget
+
+from . import data_view
+from . import packing_view as view
+from .desk import Desk
+from .frame import Frame
+from .pace import Pace
+from .packing_facts import Facts
+from .packing_keys import ACTIONS, BINDINGS, IN_A_BIN, WITH_BINS, WITHOUT_DATA
+from .packing_view import PANES, Pane
+from .widgets.bin_detail import BinDetail
+from .widgets.bins_pane import BinsPane
+from .widgets.fill_chart import FillChart
+from .widgets.leak_panel import LeakPanel
+from .widgets.length_pane import LengthPane
+from .widgets.line_list import LineList
+from .widgets.panel import Panel
+from .widgets.strategies_pane import StrategiesPane
+from .widgets.token_view import TokenView
+
+if TYPE_CHECKING:
+    from sftui.data.overview import Overview
+    from sftui.data.packing.plan import Plan
+    from sftui.recipe import Recipe
+
+    from .packing_choices import Target
+
+# Between two looks while rows are analysed: what a strategy makes of a million takes a moment.
+LOOK_SECONDS = 0.5
+
+
+class PackingScreen(Frame):
+    """Strategies and max_length at the left, the bins at the right, the leak test below."""
+
+    MODE = "packing"
+    CSS_PATH = ["packing.tcss", "choices.tcss"]
+    AUTO_FOCUS = ""
+    BINDINGS = BINDINGS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._desk: Desk | None = None
+        self._recipe: Recipe | None = None
+        self._overview: Overview | None = None
+        self._problem: str | None = None
+        self._before: Pane = "bins"
+        self._applicable = (False, False)
+        self._timer: Timer | None = None
+        self._pace = Pace()
+        self._facts = Facts(lambda work: self.run_worker(work, group="facts"), self._show)
+        self._strategies = StrategiesPane(id="strategies-pane")
+        self._lengths = LengthPane(id="length-pane")
+        self._fill = FillChart(id="fill-pane")
+        self._bins = BinsPane(id="bins-pane")
+        self._detail = BinDetail(id="bin-pane")
+        self._leak = LeakPanel(id="leak")
+        self._panels = {name: Panel(id=name) for name in ("subject", "problem")}
+
+    def compose_body(self) -> ComposeResult:
+        """Subject; strategies, max_length and fill; bins and the one under the cursor; the leak test."""
+        yield self._panels["subject"]
+        yield self._panels["problem"]
+        with Horizontal(id="middle"):
+            with Vertical(id="left"):
+                yield self._strategies
+                yield self._lengths
+                yield self._fill
+            with Vertical(id="right"):
+                yield self._bins
+                yield self._detail
+        yield self._leak
+
+    def on_mount(self) -> None:
+        """What reads the data is imported and started after the first paint."""
+        self._fill.border_title = "fill of the bins"
+        self._go_to_pane("bins")
+        self._show()
+        self.call_after_refresh(self.app.dataset.want)
+
+    # -- the dataset
+
+    def adopt(self) -> None:
+        """Dataset and recipe may be others, changed here or on another screen; the analysis has gone on."""
+        dataset = self.app.dataset
+        desk, recipe, before = dataset.desk, dataset.recipe, self._recipe
+        opened, self._problem = desk is not self._desk, dataset.problem
+        self._desk = desk
+        if desk is None:
+            self._show()
+            return
+        if opened:
+            self._facts.open(desk)
+            self._bins.close()
+        if opened or before is None or before.data.max_length != recipe.data.max_length:
+            self._lengths.length = recipe.data.max_length
+        self._recipe = recipe
+        self._leak.adopt(recipe)
+        self._follow()
+
+    def follow(self) -> None:
+        """Follow the analysis, but not too often."""
+        if self._timer is None:
+            busy = self._overview is not None and self._overview.state == "analysing"
+            self._timer = self.set_timer(max(self._pace.wait(), LOOK_SECONDS if busy else 0), self._follow)
+
+    def _follow(self) -> None:
+        """Take a look at what is known by now, unless another screen is in front."""
+        self._timer = None
+        self._pace.look()
+        if self._desk is not None and self in self.app.screen_stack:
+            self._overview = self._desk.overview("train")
+            self._facts.renew()
+            if self._overview.analysed < self._overview.rows:
+                self._facts.forget_bins()
+            self._show()
+
+    def _want(self) -> None:
+        """Ask for what is shown and not known."""
+        recipe, overview = self._recipe, self._overview
+        if recipe is None or overview is None or not overview.analysed:
+            return
+        own, complete = recipe.data.max_length, overview.analysed == overview.rows
+        strategy = self._strategies.list.strategy if complete else None
+        self._facts.want((self._lengths.length, own), tuple(self._lengths.table(own)), strategy)
+        self._leak.look()
+
+    # -- showing
+
+    @property
+    def _plan(self) -> Plan | None:
+        """What the recipe's own max_length comes to."""
+        return self._facts.plans.get(self._recipe.data.max_length) if self._recipe is not None else None
+
+    def _show(self) -> None:
+        """Bring every part up to date; each draws itself only if it says something else."""
+        recipe, overview, plan = self._recipe or self.app.recipe, self._overview, self._plan
+        problem = self._problem or data_view.problem_of(overview)
+        self.set_class(recipe is None, "-empty")
+        self.set_class(recipe is not None and problem is not None, "-problem")
+        if recipe is None:
+            self._panels["problem"].show(view.NO_RECIPE)
+            return
+        if problem is not None:
+            self._panels["problem"].show(data_view.problem(problem))
+        self._panels["subject"].show(view.subject(recipe, plan, overview, self.size.width - 2))
+        self._strategies.show(plan, recipe.data.packing)
+        self._lengths.show(recipe, self._facts.plans, self._strategies.list.strategy)
+        bins = self._facts.bins
+        self._bins.show(bins, recipe.data.packing, view.no_bins(plan, overview, self._facts.problem))
+        self.set_class(self._bins.is_open, "-open")
+        self._fill.border_subtitle = view.fill_words(bins)
+        self._fill.show(bins.fills() if bins is not None else ())
+        self._go_to_wanted()
+        self._show_bin()
+        applicable = self._desk is not None, self._bins.list.count > 0
+        if applicable != self._applicable:
+            self._applicable = applicable  # only then: the footer is made anew, which takes a while
+            self.refresh_bindings()
+        self._want()
+
+    @on(LineList.Moved, "#bins")
+    def _show_bin(self) -> None:
+        """The bin under the cursor."""
+        self._pace.move()
+        if self._detail.display:
+            self._detail.show(self._bins.list.current, self.app.glyphs)
+
+    @on(TokenView.Moved)
+    def _moved(self) -> None:
+        self._pace.move()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Other parts may have room now, the same ones another width."""
+        self.call_after_refresh(self._show)
+
+    # -- where the keys go
+
+    @property
+    def _pane(self) -> Pane:
+        """The pane that the keys go to."""
+        return next((pane for pane in PANES if self.has_class(f"-at-{pane}")), "bins")
+
+    def _go_to_pane(self, pane: Pane) -> None:
+        if self._pane != "length":
+            self._before = self._pane
+        self._mark_pane(pane)
+        self.set_class(self._bins.is_open, "-open")
+        target = self._widget(pane)
+        target.focus()
+        self.call_after_refresh(target.focus)  # what was hidden until now can take it once it is laid out
+        self.call_after_refresh(self._show)
+
+    def _widget(self, pane: Pane) -> Widget:
+        """What has the focus in a pane."""
+        if pane == "bins":
+            return self._bins.target
+        return self._strategies.list if pane == "strategies" else self._lengths.slider
+
+    def _mark_pane(self, pane: Pane) -> None:
+        for one in PANES:
+            self.set_class(one == pane, f"-at-{one}")
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """A click leads to another pane."""
+        for pane in PANES:
+            if event.widget is self._widget(pane):
+                self._mark_pane(pane)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what applies now is shown and works."""
+        if action not in ACTIONS or not self.is_attached:
+            return True
+        if self._desk is None:
+            return action in WITHOUT_DATA and self.app.recipe is not None
+        if action in WITH_BINS:
+            return self._bins.list.count > 0
+        return action not in IN_A_BIN or self._bins.is_open
+
+    # -- keys
+
+    def action_pane(self, step: int) -> None:
+        """Bins, strategies, max_length, and round again."""
+        self._go_to_pane(PANES[(PANES.index(self._pane) + step) % len(PANES)])
+
+    def action_step(self, x: int, y: int) -> None:
+        """A line, a token, or another max_length."""
+        if self._pane == "bins" and self._bins.is_open:
+            tokens = self._bins.tokens
+            if x:
+                tokens.move(x)
+            else:
+                tokens.step_lines(y)
+        elif x:
+            self._lengths.step(x)
+        elif self._pane == "length":
+            self._lengths.double(-y)
+        else:
+            (self._strategies if self._pane == "strategies" else self._bins).list.move(y)
+
+    def action_double(self, steps: int) -> None:
+        """The next power of two."""
+        self._lengths.double(steps)
+
+    @on(LengthPane.Tried)
+    def _tried(self) -> None:
+        """The slider has moved."""
+        if self._pane != "length":
+            self._go_to_pane("length")
+        self._show()
+
+    def action_page(self, pages: int) -> None:
+        """A screenful."""
+        if self._pane == "bins":
+            self._bins.target.page(pages)
+
+    def action_edge(self, end: bool) -> None:
+        """The first or the last."""
+        if self._pane != "length":
+            (self._bins.target if self._pane == "bins" else self._strategies.list).edge(end)
+
+    def action_turn(self, turns: int) -> None:
+        """To the bin's next sequence or one before."""
+        self._bins.tokens.turn(turns)
+
+    def action_spaces(self) -> None:
+        """Spaces as symbols or as spaces."""
+        self._bins.tokens.show_spaces(not self._bins.tokens.spaces)
+
+    @on(LineList.Chosen)
+    def action_enter(self) -> None:
+        """A strategy is chosen, a bin opened, a token leads to its row, a length is applied."""
+        if self._pane == "strategies":
+            self._change({"data.packing": self._strategies.list.strategy})
+        elif self._pane == "length":
+            self._change({"data.max_length": self._lengths.length})
+            self._go_to_pane(self._before)
+        elif self._bins.is_open:
+            self.action_row()
+        elif (desk := self._desk) is not None:
+            self._bins.open(lambda row, sequence: desk.view("train", row, sequence))
+            self._go_to_pane("bins")
+
+    @on(LineList.Moved, "#strategies")
+    @on(LengthPane.Resized)
+    def _look_again(self) -> None:
+        self._show()
+
+    def _change(self, values: dict[str, Any]) -> None:
+        from .data_changes import apply
+
+        recipe = self._recipe
+        if recipe is None:
+            return
+        if recipe.data.repack_each_epoch and values.get("data.packing", "best_fit") != "best_fit":
+            values["data.repack_each_epoch"] = False  # which only best_fit has
+        apply(self.app, values)
+
+    def action_back(self) -> None:
+        """One layer out."""
+        recipe = self._recipe
+        if recipe is None:
+            return
+        if self._pane == "length":
+            self._lengths.length = recipe.data.max_length
+            self._go_to_pane(self._before)
+            return
+        if self._pane == "strategies":
+            self._strategies.list.go_to(view.STRATEGIES.index(recipe.data.packing))
+        elif self._bins.is_open:
+            self._bins.close()
+        self._go_to_pane("bins")
+
+    def action_row(self) -> None:
+        """The sequence under the cursor, on the Data screen; of a bin that is not open the first."""
+        place, found = self._bins.tokens.place, self._bins.current
+        piece = place.piece if place is not None else found.pieces[0] if found is not None else None
+        if piece is not None:
+            self.app.show_row(piece.row, piece.sequence)
+
+    def action_go_to(self) -> None:
+        """Go to a bin by its number or by a row's."""
+        from .packing_choices import GoToBin
+
+        self.app.push_screen(GoToBin(self._bins.list.count), self._go_to)
+
+    def _go_to(self, target: Target | None) -> None:
+        if target is None:
+            return
+        self._bins.close()
+        if target.kind == "row":
+            self.app.dataset.wanted_bin = target.number
+            self._go_to_wanted()
+        else:
+            self._bins.list.go_to(target.number)
+        self._go_to_pane("bins")
+
+    def _go_to_wanted(self) -> None:
+        """To the bin of the row that somebody wants to see, once there are bins."""
+        row, bins = self.app.dataset.wanted_bin, self._facts.bins
+        if row is None or bins is None:
+            return
+        self.app.dataset.wanted_bin = None
+        number = bins.bin_of(row)
+        if number is None:
+            self.app.notify(f"row {row:,} is in no bin: it is left out", timeout=4, markup=False)
+            return
+        self._bins.close()
+        self._bins.list.go_to(number)
+
+    def action_attention(self) -> None:
+        """The attention pattern of the bin, larger."""
+        from .packing_choices import AttentionScreen
+
+        found = self._bins.current
+        if found is not None:
+            self.app.push_screen(AttentionScreen(found, self.app.glyphs))
+
+    def action_max_length(self) -> None:
+        """Type the longest sequence."""
+        from .data_changes import CHANGES
+
+        desk = self._desk
+        if desk is not None:
+            CHANGES["max_length"](self.app, self._overview, lambda length: desk.cost("train", length))
+
+    def action_leak_test(self) -> None:
+        """Run the leak test, or end it."""
+        self._leak.toggle()
+
+    def action_reload(self) -> None:
+        """Read recipe and data again."""
+        self.app.dataset.reload()
