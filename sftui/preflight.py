@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sftui.data.hold_out import held_out_count
 from sftui.data.sources import Rows, open_rows
 from sftui.data.tokenizer import load_tokenizer
 from sftui.errors import InputError
+from sftui.packing_support import refusal
 from sftui.recipe import BadRows, Recipe, Source
 
 
@@ -30,6 +32,8 @@ def check(recipe: Recipe) -> None:
     folder = Path(name)
     if folder.is_absolute():
         _check_model_folder(folder)
+        if data.packing != "none":
+            _check_packing(folder)
         tokenizer = load_tokenizer(name, recipe.model.revision, chat_template=data.chat_template)
         for conversation in filter(None, conversations):
             tokenizer.templates.choose(conversation)
@@ -73,3 +77,18 @@ def _check_model_folder(folder: Path) -> None:
         )
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
         raise InputError("has no weights (*.safetensors or *.bin)", file=folder, key="model.name_or_path")
+
+
+def _check_packing(folder: Path) -> None:
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return  # said better when the model is loaded
+    reason = refusal(config) if isinstance(config, dict) else None
+    if reason is not None:
+        raise InputError(
+            f"this model cannot be packed: {reason}",
+            file=folder,
+            key="data.packing",
+            hint="expected packing: none",
+        )

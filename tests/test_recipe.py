@@ -29,7 +29,7 @@ data:
   train: [{path: train.jsonl}]
 """
 
-# The page that the house is built to, with the one packing that there is.
+# The page that the house is built to, with the packing that is the default.
 DESIGN = """\
 model:
   name_or_path: HuggingFaceTB/SmolLM2-135M-Instruct   # Hub id or directory
@@ -147,6 +147,8 @@ def made_consistent(tree: dict[str, Any]) -> Recipe:
         tree["adapter"]["dtype"] = "bfloat16"
     if tree["data"]["eval"]:
         tree["data"]["eval_fraction"] = 0.0
+    if tree["data"]["packing"] != "best_fit":
+        tree["data"]["repack_each_epoch"] = False
     tree["training"]["max_steps"] = tree["training"]["max_steps"] or -1
     return Recipe.model_validate(tree)
 
@@ -320,6 +322,10 @@ def test_anchors_and_merges_are_written_out() -> None:
         (
             "model: {name_or_path: m}\ndata:\n  train: t\n  eval: e\n  eval_fraction: 0.1\n",
             "my.yaml:2: data: eval and eval_fraction are both set: expected one of them",
+        ),
+        (
+            "model: {name_or_path: m}\ndata:\n  train: t\n  packing: wrapped\n  repack_each_epoch: true\n",
+            "my.yaml:2: data: repack_each_epoch is true and packing is wrapped: only best_fit",
         ),
     ],
 )

@@ -1,14 +1,16 @@
-"""Sequences -> padded tensors."""
+"""Sequences -> padded tensors -> logits -> loss."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 
 from sftui.data.sequences import Sequence, labels
+from sftui.training.varlen import packed_input
 
 IGNORED = -100
 
@@ -29,11 +31,12 @@ class SequenceDataset(Dataset[tuple[int, Sequence]]):
 class Collator:
     """Pads a micro-batch on the right to its longest sequence.
 
-    Gives `input_ids` and `labels` of shape (batch, length), int64, and `rows`, the positions in the
-    dataset. Labels are -100 where untrained, on the first token and on padding: padding is masked by
-    position, so a pad token that is also the end of turn stays trained. `attention_mask` is there
-    only when something is padded: without it attention kernels take their fast causal path. `weights`
-    (batch, length), float32, is there only when a sequence has weights; the others' tokens count 1.
+    Gives `input_ids` and `labels` of shape (batch, length), int64, `rows`, the positions in the
+    dataset, and `counts`, tokens and trained tokens. Labels are -100 where untrained, on the first token
+    and on padding: padding is masked by position, so a pad token that is also the end of turn stays
+    trained. `attention_mask` is there only when something is padded: without it attention kernels take
+    their fast causal path. `weights` (batch, length), float32, is there only when a sequence has weights;
+    the others' tokens count 1.
     """
 
     def __init__(self, pad_id: int) -> None:
@@ -56,12 +59,24 @@ class Collator:
             "labels": targets,
             # Plain integers stay on the host: naming the rows of a bad batch costs no device transfer.
             "rows": tuple(index for index, _ in items),
+            "counts": (
+                sum(len(sequence) for _, sequence in items),
+                sum(sequence.trained.count(1) for _, sequence in items),
+            ),
         }
         if not bool(mask.all()):
             batch["attention_mask"] = mask
         if any(sequence.weights is not None for _, sequence in items):
             batch["weights"] = _weights([sequence for _, sequence in items], longest)
         return batch
+
+
+def logits_of(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+    """The logits (batch, length, vocabulary) of a batch; `inputs` without its labels, rows and the like."""
+    # A cache would switch transformers' detection of packed sequences off.
+    with packed_input() if "cu_seq_lens_q" in inputs else nullcontext():
+        logits: torch.Tensor = model(**inputs, use_cache=False).logits
+    return logits
 
 
 def token_loss(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Any
 
 import torch
 import transformers
 
+from sftui.training.bins import BinDataset
 from sftui.training.journal import Journal
 from sftui.training.samples import Sampling
 from sftui.training.trainer import SftTrainer
@@ -49,6 +51,14 @@ class StepCallback(transformers.TrainerCallback):
             self.journal.phase("")
             log.info("training: steps %d to %d", state.global_step + 1, state.max_steps)
 
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Before the first batch of an epoch is drawn, in the middle of one where a run is resumed there."""
+        data = self.trainer.train_dataset
+        if isinstance(data, BinDataset):
+            # Not left to accelerate: with several processes it tells the sampler the epoch, not the dataset.
+            steps = math.ceil(len(rest["train_dataloader"]) / args.gradient_accumulation_steps)
+            data.begin_epoch(state.global_step // max(1, steps))
+
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The clock of a step starts when its first micro-batch does."""
         self._began = time.monotonic()
@@ -56,13 +66,10 @@ class StepCallback(transformers.TrainerCallback):
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Loss and gradient are known and not used yet: the last moment to refuse them."""
         step = state.global_step + 1
-        loss, grad_norm, rows = self.trainer.close_step(step)
+        loss, grad_norm, tokens, trained = self.trainer.close_step(step)
         if self._first:
             self._first = False
             self._check_gradients()
-        sequences = self.trainer.train_dataset.sequences
-        tokens = sum(len(sequences[i].input_ids) for batch in rows for i in batch)
-        trained = sum(sequences[i].trained.count(1) for batch in rows for i in batch)
         if self.trainer.accelerator.num_processes > 1:
             counts = torch.tensor([tokens, trained], device=args.device)
             tokens, trained = self.trainer.accelerator.reduce(counts, reduction="sum").tolist()

@@ -10,9 +10,9 @@ import transformers
 from peft import LoraConfig, get_peft_model
 
 from sftui.errors import InputError
+from sftui.packing_support import refusal
 from sftui.recipe import AdapterSection, ModelSection, Recipe
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+from sftui.training.attention import DTYPES, choose_attention, use_attention
 
 
 def device() -> torch.device:
@@ -69,6 +69,11 @@ def check_device(recipe: Recipe, where: torch.device) -> None:
             f"found {recipe.model.attn_implementation}, which needs a GPU; expected auto, sdpa or eager",
             key="model.attn_implementation",
         )
+    if recipe.model.attn_implementation == "flex_attention" and where.type == "cpu":
+        raise InputError(
+            "found flex_attention, which has no backward pass on the CPU; expected auto, sdpa or eager",
+            key="model.attn_implementation",
+        )
 
 
 def load_model(recipe: Recipe, where: torch.device) -> Any:
@@ -82,6 +87,8 @@ def load_model(recipe: Recipe, where: torch.device) -> Any:
 
 def _load_base(recipe: Recipe, where: torch.device) -> Any:
     section = recipe.model
+    if recipe.data.packing != "none":
+        _require_packing(section)
     amp_master_weights = recipe.adapter is None and section.dtype == "float16"
     options: dict[str, Any] = {
         "dtype": torch.float32 if amp_master_weights else DTYPES[section.dtype],
@@ -90,13 +97,28 @@ def _load_base(recipe: Recipe, where: torch.device) -> Any:
         "quantization_config": quantization_config(section),
         "device_map": {"": where},
     }
-    if section.attn_implementation != "auto":
+    if section.attn_implementation not in ("auto", "varlen"):
         options["attn_implementation"] = section.attn_implementation
     model = transformers.AutoModelForCausalLM.from_pretrained(
         section.name_or_path, **{key: value for key, value in options.items() if value is not None}
     )
+    use_attention(model, choose_attention(recipe, model, where))
     _keep_trainable_on_cpu(model)
     return model
+
+
+def _require_packing(section: ModelSection) -> None:
+    """Refuse, before weights are loaded, a model whose sequences would not stay apart in a bin."""
+    config = transformers.AutoConfig.from_pretrained(
+        section.name_or_path, revision=section.revision, trust_remote_code=section.trust_remote_code
+    )
+    reason = refusal(config.to_dict())
+    if reason is not None:
+        raise InputError(
+            f"{section.name_or_path} cannot be packed: {reason}",
+            key="data.packing",
+            hint="expected packing: none",
+        )
 
 
 def _keep_trainable_on_cpu(model: Any) -> None:

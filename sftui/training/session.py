@@ -14,6 +14,7 @@ import torch
 import transformers
 
 from sftui.data.dataset import EncodedData, encode_dataset
+from sftui.data.packing.summary import summarise
 from sftui.data.sequences import prompt_of
 from sftui.data.tokenizer import ChatTokenizer, load_tokenizer
 from sftui.errors import InputError
@@ -22,9 +23,12 @@ from sftui.runs.directory import RunDirectory
 from sftui.runs.events import read_events
 from sftui.training import checkpoint
 from sftui.training.arguments import training_arguments
+from sftui.training.attention import Attention, choose_attention, remedy
+from sftui.training.bins import BinDataset
 from sftui.training.callback import StepCallback
 from sftui.training.card import model_card
 from sftui.training.journal import Journal
+from sftui.training.leak_test import leak_test
 from sftui.training.model import check_device, compute_dtype, count_parameters, device, load_model
 from sftui.training.samples import Question, Sampling
 from sftui.training.tokenizer_check import check_tokenizer
@@ -58,6 +62,7 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
     if _stop_asked(journal):
         return True
     _align_special_tokens(model, tokenizer)
+    attention = choose_attention(recipe, model, where)
     trainer = SftTrainer(
         recipe=recipe,
         run=run,
@@ -65,6 +70,7 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
         pad_id=tokenizer.pad_token_id,
         train=data.train,
         evaluation=data.eval,
+        flat=attention.flat,
         model=model,
         args=training_arguments(
             recipe,
@@ -80,7 +86,9 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
     callback = StepCallback(trainer, journal, sampling)
     trainer.add_callback(callback)
     if journal:
-        _report_start(journal, recipe, data, model, where, sampling, checkpoint_folder)
+        _report_start(journal, recipe, data, trainer, attention, where, sampling, checkpoint_folder)
+    if recipe.data.packing != "none":
+        _require_no_leak(trainer, recipe, attention, data, tokenizer, journal)
     if checkpoint_folder is not None:
         callback.restore(*_counted(run, int(checkpoint_folder.name.rpartition("-")[2])))
     elif sampling:
@@ -215,13 +223,14 @@ def _report_start(
     journal: Journal,
     recipe: Recipe,
     data: EncodedData,
-    model: Any,
+    trainer: SftTrainer,
+    attention: Attention,
     where: torch.device,
     sampling: Sampling | None,
     checkpoint_folder: Path | None,
 ) -> None:
     """Say what is about to be trained: in the log and as a `start` or `resume` event."""
-    total, trainable = count_parameters(model)
+    total, trainable = count_parameters(trainer.model)
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else "CPU"
     values = {
         "device": name,
@@ -233,6 +242,7 @@ def _report_start(
         "tokens": data.train_counts.tokens,
         "trained_tokens": data.train_counts.trained_tokens,
         "fingerprint": data.fingerprint,
+        "attention": attention.name,
     }
     log.info("model: %s on %s", recipe.model.name_or_path, name)
     log.info("parameters: %s, %s of them trained", f"{total:,}", f"{trainable:,}")
@@ -243,6 +253,10 @@ def _report_start(
         f"{data.train_counts.trained_tokens:,}",
         f"{len(data.eval):,}",
     )
+    if isinstance(trainer.train_dataset, BinDataset):
+        lost = trainer.train_dataset.lost_tokens()
+        values["trained_tokens"] = data.train_counts.trained_tokens - lost
+        values["packing"] = _report_packing(journal, recipe, data, attention, lost)
     if checkpoint_folder is None:
         journal.event("start", **values)
     else:
@@ -255,6 +269,60 @@ def _report_start(
             "reserved_bytes": torch.cuda.memory_reserved(where),
             "peak_bytes": torch.cuda.max_memory_allocated(where),
         }
+
+
+def _report_packing(
+    journal: Journal, recipe: Recipe, data: EncodedData, attention: Attention, lost: int
+) -> dict[str, Any]:
+    """Say what packing makes of the data, and with what attention bins are trained."""
+    section = recipe.data
+    packed = summarise([len(each) for each in data.train], section.packing, section.max_length)
+    bins = f"{packed.bins:,} bins of {packed.max_length:,} tokens, {packed.fill:.1%} full"
+    if section.packing == "wrapped":
+        rest = f"{packed.cut:,} of {packed.sequences:,} sequences are cut, {lost:,} tokens untrained for it"
+    else:
+        rest = f"no packing takes fewer than {packed.lower_bound:,}"
+    log.info("packing: %s, %s; %s", section.packing, bins, rest)
+    log.info("attention: %s (%s)", attention.name, attention.kernel)
+    if attention.note:
+        journal.warn(attention.note)
+    return {
+        "strategy": packed.strategy,
+        "max_length": packed.max_length,
+        "bins": packed.bins,
+        "lower_bound": packed.lower_bound,
+        "fill": packed.fill,
+        "cut": packed.cut,
+        "lost_tokens": lost,
+        "kernel": attention.kernel,
+    }
+
+
+def _require_no_leak(
+    trainer: SftTrainer,
+    recipe: Recipe,
+    attention: Attention,
+    data: EncodedData,
+    tokenizer: ChatTokenizer,
+    journal: Journal | None,
+) -> None:
+    """Try the model on a bin; where its sequences see each other on any process, all raise InputError."""
+    if journal:
+        journal.phase("testing that packed sequences stay apart")
+    tested = leak_test(trainer.model, recipe, attention, data.train, tokenizer.pad_token_id)
+    passed = torch.tensor(float(tested.passed), device=trainer.args.device)
+    if trainer.accelerator.num_processes > 1:
+        passed = trainer.accelerator.reduce(passed, reduction="mean")
+    if journal:
+        journal.event("leak_test", **tested.as_event())
+        log.info(tested.sentence())
+        journal.phase("")
+    if float(passed) < 1:
+        raise InputError(
+            tested.reason or "sequences of a bin see each other on another process",
+            key="data.packing",
+            hint=remedy(attention, trainer.model),
+        )
 
 
 def _counted(run: RunDirectory, step: int) -> tuple[int, int]:

@@ -17,7 +17,8 @@ from sftui.data.sequences import Sequence
 from sftui.recipe import Recipe
 from sftui.runs.directory import RunDirectory
 from sftui.training import checkpoint
-from sftui.training.batch import IGNORED, Collator, SequenceDataset, token_loss, total_weight
+from sftui.training.batch import IGNORED, Collator, SequenceDataset, logits_of, token_loss, total_weight
+from sftui.training.bins import BinCollator, BinDataset
 from sftui.training.failure import NonFiniteError, short
 from sftui.training.journal import Journal
 from sftui.training.tokenizer_files import write_tokenizer
@@ -33,10 +34,11 @@ class EvaluationInterruptedError(Exception):
 
 
 class SftTrainer(transformers.Trainer):
-    """Trains on `Sequence`s; the loss is the mean over trained tokens of the whole effective batch.
+    """Trains on `Sequence`s, or on bins of them; the loss is the mean over trained tokens of the whole
+    effective batch.
 
     Where sequences have weights it is the weighted mean: sum(weight * loss) / sum(weight). `journal` is
-    None in all but the first process of a run on several devices.
+    None in all but the first process of a run on several devices. `flat` says how bins lie in a batch.
     """
 
     def __init__(
@@ -48,14 +50,18 @@ class SftTrainer(transformers.Trainer):
         pad_id: int,
         train: list[Sequence],
         evaluation: list[Sequence],
+        flat: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(
-            train_dataset=SequenceDataset(train),
+            train_dataset=_training_data(recipe, train),
             eval_dataset=SequenceDataset(evaluation) if evaluation else None,
             data_collator=Collator(pad_id),
             **options,
         )
+        self.data_collator: Any  # of evaluation
+        packs = recipe.data.packing != "none"
+        self._training_collator = BinCollator(pad_id, flat=flat) if packs else self.data_collator
         self.recipe = recipe
         self.run = run
         self.journal = journal
@@ -64,6 +70,7 @@ class SftTrainer(transformers.Trainer):
         self.model_accepts_loss_kwargs = True
         self._micro_losses: list[torch.Tensor] = []
         self._micro_rows: list[tuple[int, ...]] = []
+        self._micro_counts: list[tuple[int, int]] = []
         self._grad_norm: torch.Tensor | float | None = None
         self._skipped_steps = 0
         self.stopped = False
@@ -75,6 +82,16 @@ class SftTrainer(transformers.Trainer):
         self.control.should_training_stop = True
         self.control.should_save = True
         self.control.should_evaluate = False
+
+    # -- data ------------------------------------------------------------------------------------
+
+    def get_train_dataloader(self) -> Any:
+        """Bins are put together in another way than the padded batches of an evaluation."""
+        padded, self.data_collator = self.data_collator, self._training_collator
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = padded
 
     # -- loss ------------------------------------------------------------------------------------
 
@@ -89,6 +106,8 @@ class SftTrainer(transformers.Trainer):
         total = torch.stack(shares).sum().to(device)
         if self.accelerator.num_processes > 1:
             total = self.accelerator.reduce(total, reduction="sum")
+        # Where sequences are cut, a whole step may hold nothing that is trained: a loss of 0, not 0 / 0.
+        total = torch.where(total > 0, total, 1.0)
         # In double precision up to here: this one rounding is that of a division by the plain count.
         return total.float()
 
@@ -105,14 +124,15 @@ class SftTrainer(transformers.Trainer):
         Scaled up by the number of processes, since DDP averages gradients over them.
         """
         inputs = dict(inputs)
-        rows, targets, weights = inputs.pop("rows"), inputs.pop("labels"), inputs.pop("weights", None)
-        outputs = model(**inputs, use_cache=False)
+        self._micro_rows.append(inputs.pop("rows"))
+        self._micro_counts.append(inputs.pop("counts"))
+        targets, weights = inputs.pop("labels"), inputs.pop("weights", None)
         assert num_items_in_batch is not None
-        summed = token_loss(outputs.logits, targets, weights)
+        logits = logits_of(model, inputs)
+        summed = token_loss(logits, targets, weights)
         loss = summed / num_items_in_batch * self.accelerator.num_processes
         self._micro_losses.append(loss.detach())
-        self._micro_rows.append(rows)
-        return (loss, outputs) if return_outputs else loss
+        return (loss, {"logits": logits}) if return_outputs else loss
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: the stock count walks all parameters in every micro-batch."""
@@ -122,13 +142,15 @@ class SftTrainer(transformers.Trainer):
         self._grad_norm = super()._clip_grad_norm(model)
         return self._grad_norm
 
-    def close_step(self, step: int) -> tuple[float, float, list[tuple[int, ...]]]:
-        """(loss, gradient norm, rows of each micro-batch) of the effective batch, before the optimizer steps.
+    def close_step(self, step: int) -> tuple[float, float, int, int]:
+        """Loss, gradient norm, tokens and trained tokens of the effective batch, before the optimizer steps.
 
-        Raises `NonFiniteError` where either is NaN or infinite. One transfer from the device.
+        The first two are those of all processes, the counts of this one. Raises `NonFiniteError` where loss
+        or norm is NaN or infinite. One transfer from the device.
         """
         micro = torch.stack(self._micro_losses)
-        rows, self._micro_losses, self._micro_rows = self._micro_rows, [], []
+        rows, counts = self._micro_rows, self._micro_counts
+        self._micro_losses, self._micro_rows, self._micro_counts = [], [], []
         norm = torch.as_tensor(self._grad_norm if self._grad_norm is not None else math.nan)
         total = micro.sum()
         if self.accelerator.num_processes > 1:
@@ -144,7 +166,7 @@ class SftTrainer(transformers.Trainer):
                 raise NonFiniteError("gradient", grad_norm, step, self.places(rows))
         else:
             self._skipped_steps = 0
-        return loss, grad_norm, rows
+        return loss, grad_norm, sum(tokens for tokens, _ in counts), sum(trained for _, trained in counts)
 
     def places(self, batches: Iterable[tuple[int, ...]]) -> list[str]:
         """Where the rows of these micro-batches, on all processes, stand: `train.jsonl:1205`."""
@@ -182,8 +204,8 @@ class SftTrainer(transformers.Trainer):
                     batch = dict(self._prepare_inputs(inputs))
                     targets = self._without_repeats(turn, batch.pop("rows"), batch.pop("labels"))
                     weights = batch.pop("weights", None)
-                    logits = model(**batch, use_cache=False).logits
-                    totals[0] += token_loss(logits, targets, weights).double()
+                    del batch["counts"]
+                    totals[0] += token_loss(logits_of(model, batch), targets, weights).double()
                     totals[1] += total_weight(targets, weights)
                     totals[2] += (targets != IGNORED).sum()
         except EvaluationInterruptedError:
@@ -303,3 +325,11 @@ class SftTrainer(transformers.Trainer):
             write_tokenizer(base, written, chat_template)
             (written / "README.md").write_text(card, encoding="utf-8")
             checkpoint.publish(written, target)
+
+
+def _training_data(recipe: Recipe, sequences: list[Sequence]) -> SequenceDataset | BinDataset:
+    data = recipe.data
+    if data.packing == "none":
+        return SequenceDataset(sequences)
+    seed = recipe.training.seed
+    return BinDataset(sequences, data.packing, data.max_length, seed=seed, repacks=data.repack_each_epoch)
