@@ -219,6 +219,8 @@ def _samples(sequences: Many[Sequence]) -> list[Sequence]:
 def _each_changed(samples: list[Sequence]) -> Iterator[list[Sequence]]:
     """The samples with other tokens, which occur in them too, in the first, in the second, and so on."""
     known = sorted({token for sample in samples for token in sample.input_ids})
+    if len(known) == 1:
+        known.append(1 if known[0] == 0 else 0)
     place = {token: number for number, token in enumerate(known)}
     turn = max(1, len(known) // 2)
 

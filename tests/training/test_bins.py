@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,14 @@ def test_the_first_token_of_a_later_piece_is_not_trained() -> None:
     assert batch["position_ids"].tolist() == [[0, 1, 0, 1, 2, 3, 0, 1]]
     assert batch["counts"] == (8, 4)
     assert "weights" not in batch
+
+
+def test_each_piece_has_the_weights_of_its_own_tokens() -> None:
+    weighted = replace(SIX, weights=array("f", [1, 2, 3, 4, 5, 6]))
+    batch = BinCollator(PAD, flat=True)([[Part(2, weighted, 0, 4)], [Part(2, weighted, 4, 6)]])
+    assert batch["weights"].tolist() == [[1, 2, 3, 4, 5, 6]]
+    batch = BinCollator(PAD, flat=False)([[Part(2, weighted, 4, 6)]])
+    assert batch["weights"].tolist() == [[5, 6]]
 
 
 def many(count: int = 40) -> list[Sequence]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from array import array
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +183,13 @@ def test_data_of_a_single_sequence_can_be_tested(make_recipe: MakeRecipe) -> Non
     use(model, "varlen")
     recipe = make_recipe(*PACKED)
     assert leak_test(model, recipe, Attention("varlen", "", flat=True), sequences()[:1], 0).passed
+
+
+def test_data_of_a_single_token_can_be_tested(make_recipe: MakeRecipe) -> None:
+    model = model_of("Llama")
+    use(model, "varlen")
+    same = [replace(one, input_ids=array("i", [5] * len(one))) for one in sequences()]
+    assert leak_test(model, make_recipe(*PACKED), Attention("varlen", "", flat=True), same, 0).passed
 
 
 def test_the_result_comes_before_the_first_step(make_recipe: MakeRecipe) -> None:
