@@ -1,0 +1,1 @@
+"""config.json and recipe -> parameters and bytes, without torch."""

@@ -1,0 +1,89 @@
+"""A config.json -> the shape of the model, or the word that its family is not known here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sftui.data.model_files import model_directory
+from sftui.errors import InputError, shorten
+from sftui.memory.config_values import Values
+from sftui.memory.families import FAMILIES
+from sftui.memory.shape import ModelShape
+
+_LARGEST_FILE = 16_000_000  # bytes; a config.json has a few thousand
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """An architecture that the closed form has no layers for: the simulation answers."""
+
+    model_type: str
+    why: str
+
+
+def shape_of_model(name_or_path: str, revision: str | None = None) -> ModelShape | Unknown:
+    """The shape of a model by Hub id or directory, which may hold nothing but a config.json.
+
+    Raises InputError where there is no config.json, or where it describes no possible model.
+    """
+    file = config_file(name_or_path, revision)
+    return shape_of(read_config(file), file=str(file))
+
+
+def config_file(name_or_path: str, revision: str | None = None) -> Path:
+    """The config.json of a model by Hub id or directory. Raises InputError where there is none."""
+    found = model_directory(name_or_path, revision) / "config.json"
+    if not found.is_file():
+        raise InputError(
+            "there is no config.json, which says how large the model is",
+            file=found.parent,
+            key="model.name_or_path",
+            hint="name a directory with a config.json, or a Hub id (owner/name)",
+        )
+    return found
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """A config.json as a mapping. Raises InputError where it is none."""
+    try:
+        if file.stat().st_size > _LARGEST_FILE:
+            raise InputError(f"is {file.stat().st_size:,} bytes: expected a config.json", file=file)
+        read = json.loads(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=file) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError("is not JSON: expected a model's config.json", file=file) from error
+    if not isinstance(read, dict):
+        raise InputError(f"found {shorten(read)}, expected the settings of a model in braces", file=file)
+    return read
+
+
+def shape_of(config: Mapping[str, Any], *, file: str = "config.json") -> ModelShape | Unknown:
+    """The shape of the model that transformers' AutoModelForCausalLM makes of this configuration.
+
+    Missing keys have the values of transformers' configuration classes. Raises InputError with `file` and key
+    for sizes that no model can have.
+    """
+    name = config.get("model_type")
+    if not isinstance(name, str) or not name:
+        return Unknown("", "config.json names no model_type")
+    if "auto_map" in config and name not in FAMILIES:
+        return Unknown(name, f"{name} comes with code of its own")
+    nested = config.get("text_config")
+    values = Values(config, file)
+    if isinstance(nested, Mapping):
+        if config.get("vision_config") is not None or config.get("audio_config") is not None:
+            return Unknown(name, f"{name} has parts that read images or sound")
+        name = str(nested.get("model_type") or name)
+        values = Values(nested, file, within="text_config")
+    read = FAMILIES.get(name)
+    if read is None:
+        return Unknown(name, f"{name} is no family that the closed form knows")
+    if config.get("quantization_config") is not None:
+        return Unknown(name, "its weights are stored quantised")
+    answer = read(values)
+    return Unknown(name, answer) if isinstance(answer, str) else answer

@@ -1,0 +1,172 @@
+"""What the memory of one optimizer step follows from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sftui.memory.shape import ModelShape
+from sftui.recipe import AdapterSection, Dtype, Optimizer, Recipe
+
+Layout = Literal["plain", "padded", "flat", "packed_dense"]
+Kernel = Literal["flash", "efficient", "eager", "math"]
+Loss = Literal["stock", "chunked"]
+Stored = Literal["none", "nf4", "fp4", "int8", "fp8"]
+Half = Literal["bfloat16", "float16"]
+
+LARGEST_FLASH_HEAD = 256  # of the flash attention kernels that torch brings
+LOSS_CHUNK = 1024  # tokens
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSpec:
+    """The adapter: names as in `peft.LoraConfig`; `targets` as the recipe's `target_modules`."""
+
+    r: int
+    dropout: float = 0.0
+    dtype: Dtype = "float32"
+    targets: str | tuple[str, ...] = "all-linear"
+    use_dora: bool = False
+    modules_to_save: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSpec:
+    """One evaluation pass: `rows` padded sequences, `length` tokens each."""
+
+    rows: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    """One optimizer step on one device.
+
+    `rows` sequences (bins where packed) of `length` tokens are one micro-batch. `layout`: "plain" has no mask
+    and no padding, "padded" a mask (rows, length), "flat" is packed with all bins in one row and no mask,
+    "packed_dense" packed with a mask (rows, 1, length, length). `attention` computes layers that have no
+    mask, or a mask of the layout; with `windows` it takes sliding windows by itself, without it (sdpa) a
+    layer whose window is no longer than `length` gets a dense mask. `checkpointing`: 0 none, n runs every
+    n-th layer again in the backward pass; the others keep their activations. `weighted`: tokens have
+    weights. `shard`: weights, gradients and states divided over `processes` (FSDP).
+    """
+
+    rows: int
+    length: int
+    layout: Layout = "plain"
+    dtype: Dtype = "bfloat16"
+    master_float32: bool = False
+    quantization: Stored = "none"
+    double_quant: bool = True
+    adapter: AdapterSpec | None = None
+    autocast: Half | None = None
+    checkpointing: int = 1
+    attention: Kernel = "flash"
+    windows: bool = False
+    loss: Loss = "stock"
+    loss_chunk: int = LOSS_CHUNK
+    weighted: bool = False
+    optimizer: Optimizer = "adamw_torch_fused"
+    accumulation: int = 1
+    processes: int = 1
+    shard: bool = False
+    evaluation: EvaluationSpec | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a micro-batch, padding included."""
+        return self.rows * self.length
+
+    @property
+    def weight_dtype(self) -> Dtype:
+        """What unquantised weights are held in."""
+        return "float32" if self.master_float32 else self.dtype
+
+
+def step_of(recipe: Recipe, shape: ModelShape, *, length: int | None = None) -> StepSpec:
+    """The step of a recipe on a CUDA device of compute capability 8.0 or higher.
+
+    `length` is that of the longest sequence, where it is known; else every row is `data.max_length` tokens.
+    """
+    model, data, training = recipe.model, recipe.data, recipe.training
+    longest = min(length, data.max_length) if length and data.packing == "none" else data.max_length
+    rows = training.per_device_train_batch_size
+    layout, attention, windows = _attention(recipe, shape, rows)
+    held_out = bool(data.eval or data.eval_fraction) and training.eval_strategy != "no"
+    return StepSpec(
+        rows=rows,
+        length=longest,
+        layout=layout,
+        dtype=model.dtype,
+        master_float32=recipe.adapter is None and model.dtype == "float16",
+        quantization=model.quantization,
+        double_quant=model.double_quant,
+        adapter=None if recipe.adapter is None else _adapter(recipe.adapter),
+        autocast=autocast_dtype(recipe),
+        checkpointing=int(training.gradient_checkpointing),
+        attention=attention,
+        windows=windows,
+        weighted=any(source.weight != 1 for source in data.train),
+        optimizer=training.optim,
+        accumulation=training.gradient_accumulation_steps,
+        processes=training.num_processes,
+        evaluation=EvaluationSpec(training.per_device_eval_batch_size, longest) if held_out else None,
+    )
+
+
+def autocast_dtype(recipe: Recipe) -> Half | None:
+    """The half type that autocast computes in, or None where everything has the same type already.
+
+    Autocast is needed where trained weights are float32 and the model is not: an adapter in
+    float32 on a half-precision model, or all weights trained with model.dtype float16, which are
+    then held in float32 since a gradient scaler cannot work on half gradients.
+    """
+    half = recipe.model.dtype
+    if half == "float32":
+        return None
+    if recipe.adapter is None:
+        return half if half == "float16" else None
+    return half if recipe.adapter.dtype != half else None
+
+
+def _adapter(section: AdapterSection) -> AdapterSpec:
+    targets = section.target_modules
+    return AdapterSpec(
+        r=section.r,
+        dropout=section.lora_dropout,
+        dtype=section.dtype,
+        targets=targets if isinstance(targets, str) else tuple(targets),
+        use_dora=section.use_dora,
+        modules_to_save=tuple(section.modules_to_save),
+    )
+
+
+def _attention(recipe: Recipe, shape: ModelShape, rows: int) -> tuple[Layout, Kernel, bool]:
+    """(layout, kernel, whether the kernel takes windows), as the trainer and transformers choose them."""
+    wanted, packs = recipe.model.attn_implementation, recipe.data.packing != "none"
+    half = recipe.model.dtype != "float32"
+    capped = shape.attention_softcap is not None
+    unpacked: Layout = "plain" if rows == 1 else "padded"
+    if wanted == "flash_attention_2" or wanted == "flash_attention_3":
+        return ("flat" if packs else unpacked), "flash", True
+    if wanted == "flex_attention" or (wanted == "auto" and packs and half and capped):
+        # Compiled: like flash attention it keeps a number a row of scores, and no mask.
+        return "plain", "flash", True
+    if packs and wanted in ("auto", "varlen") and not capped:
+        return "flat", fused_kernel(shape, half=half, masked=False), True
+    layout: Layout = "packed_dense" if packs else unpacked
+    if wanted == "eager" or capped:
+        return layout, "eager", False
+    return layout, fused_kernel(shape, half=half, masked=layout != "plain"), False
+
+
+def fused_kernel(shape: ModelShape, *, half: bool, masked: bool) -> Kernel:
+    """The kernel behind scaled_dot_product_attention on CUDA for this model."""
+    if masked:
+        return "efficient"  # key and value heads are repeated for it
+    if half and shape.head_dim <= LARGEST_FLASH_HEAD:
+        return "flash"
+    # Without a mask, transformers leaves groups of heads to the kernel up to this size of a head, and
+    # only flash attention can do them.
+    grouped = shape.kv_heads != shape.heads and shape.head_dim <= LARGEST_FLASH_HEAD
+    return "math" if grouped else "efficient"

@@ -1,0 +1,151 @@
+"""A configuration and a step -> the memory that the step takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sftui.errors import InputError
+from sftui.memory.estimate import COMPONENTS, MOMENTS, Breakdown, Estimate, Moment, Parameters, estimate_from
+from sftui.memory.step import StepSpec
+from sftui.recipe import AdapterSection, DataSection, ModelSection, Recipe, Source, TrainingSection
+from sftui.training.simulation import kernels, layers, loading, skeleton
+from sftui.training.simulation.counting import Peak, Window
+from sftui.training.simulation.dry import simulate_layers
+from sftui.training.simulation.parameters import Counts
+
+AMPERE = (8, 0)
+
+
+def simulate(
+    config: Any,
+    step: StepSpec,
+    recipe: Recipe | None = None,
+    *,
+    every_layer: bool = False,
+    capability: tuple[int, int] | None = AMPERE,
+) -> Estimate:
+    """The memory of a step of the model that transformers makes of a configuration, on a CUDA device.
+
+    `capability` is the device's, on which the workspaces of cuBLAS depend; None: without them.
+    `recipe` has what does not follow from the step (learning rates, code of the model's own). Layers that
+    repeat are left out, and the result is the same to the byte, but for the rounding of the vector of norms
+    that gradients are clipped by, unless `every_layer`. Raises InputError where the step or the model cannot
+    be simulated.
+    """
+    _check(step)
+    recipe = recipe_of(step, recipe)
+    workspace = 0 if capability is None else kernels.cublas(capability)
+    try:
+        windows, counts, total = _windows(config, recipe, step, workspace, every_layer=every_layer)
+    except (NotImplementedError, RuntimeError, ValueError, KeyError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"{config.model_type} cannot be simulated: {type(error).__name__}: {said}",
+            key="model.name_or_path",
+            hint="what its memory is, only a run can tell",
+        ) from error
+    moments = _moments(windows, total)
+    return estimate_from(moments, Parameters(sum(counts.kinds.values()), counts.trainable, counts.kinds))
+
+
+def recipe_of(step: StepSpec, recipe: Recipe | None = None) -> Recipe:
+    """A recipe whose model and training are those of the step, other settings as in `recipe`."""
+    spec = step.adapter
+    model = ModelSection(
+        name_or_path=recipe.model.name_or_path if recipe else "model",
+        quantization=step.quantization if step.quantization != "fp8" else "none",
+        double_quant=step.double_quant,
+        dtype=step.dtype,
+        trust_remote_code=recipe.model.trust_remote_code if recipe else False,
+    )
+    adapter = None
+    if spec is not None:
+        adapter = AdapterSection(
+            r=spec.r,
+            lora_dropout=spec.dropout,
+            dtype=spec.dtype,
+            target_modules=spec.targets if isinstance(spec.targets, str) else list(spec.targets),
+            use_dora=spec.use_dora,
+            modules_to_save=list(spec.modules_to_save),
+        )
+    training = (recipe.training if recipe else TrainingSection()).model_copy(
+        update={
+            "optim": step.optimizer,
+            "gradient_checkpointing": bool(step.checkpointing),
+            "num_processes": 1,
+        }
+    )
+    return Recipe(
+        model=model, adapter=adapter, data=DataSection(train=[Source(path="unused")]), training=training
+    )
+
+
+def _check(step: StepSpec) -> None:
+    if step.shard:
+        raise InputError(
+            "weights divided over processes (FSDP) cannot be simulated", key="training.num_processes"
+        )
+    if step.quantization == "fp8":
+        raise InputError("fp8 cannot be simulated: the trainer does not have it", key="model.quantization")
+    if step.loss != "stock":
+        raise InputError(
+            "a chunked loss cannot be simulated: the trainer does not have it", key="training.loss"
+        )
+    if step.layout == "padded" and step.windows:
+        raise InputError(
+            "padded rows with flash attention cannot be simulated: how much is padding decides",
+            key="model.attn_implementation",
+        )
+
+
+def _windows(
+    config: Any, recipe: Recipe, step: StepSpec, workspace: int, *, every_layer: bool
+) -> tuple[dict[Window, Peak], Counts, int]:
+    """Windows, numbers of parameters and of layers."""
+    whole, quantizer = skeleton.build(config, recipe.model, step, "eager")
+    found = skeleton.decoder_layers(whole)
+    total = 0 if found is None else len(found)
+    cut = None if every_layer else skeleton.cut_of(whole)
+    shortened = None if cut is None else _shortened(config, recipe, step, workspace, cut, whole)
+    windows, counts = shortened or simulate_layers(config, recipe, step, workspace)
+    weights = [window for window in windows if window[0] == "load" and window[1] != "adapter"]
+    load = max(weights, key=lambda window: windows[window].total)
+    _with_copies(windows[load], loading.warm_up_bytes(whole, quantizer), loading.expert_copies(whole))
+    return windows, counts, total
+
+
+def _shortened(
+    config: Any, recipe: Recipe, step: StepSpec, workspace: int, cut: skeleton.Cut, whole: Any
+) -> tuple[dict[Window, Peak], Counts] | None:
+    periods = skeleton.repeats(cut)
+    found = []
+    for number in periods:
+        chosen = cut.layers(number)
+        short = skeleton.shortened(config, chosen)
+        if not skeleton.same_layers(skeleton.build(short, recipe.model, step, "eager")[0], whole, chosen):
+            return None
+        windows, counts = simulate_layers(short, recipe, step, workspace)
+        found.append((layers.by_place(windows, cut, number), counts))
+    (few, few_counts), (more, more_counts) = found
+    windows_of_all = layers.extrapolated(few, more, periods, cut.repeats)
+    if windows_of_all is None:
+        return None
+    return windows_of_all, layers.extrapolated_counts(few_counts, more_counts, periods, cut.repeats)
+
+
+def _with_copies(load: Peak, warm_up: int, copies: int) -> None:
+    """Add what loading allocates in one piece first, or beside the weights, where that is more."""
+    weights = COMPONENTS.index("weights")
+    if copies:
+        load.parts[weights] += copies
+    load.parts[weights] = max(load.parts[weights], warm_up)
+    load.total = sum(load.parts)
+
+
+def _moments(windows: dict[Window, Peak], total: int) -> dict[Moment, Breakdown]:
+    highest = layers.by_moment(windows, total)
+    return {
+        moment: dict(zip(COMPONENTS, highest[moment].parts, strict=True))
+        for moment in MOMENTS
+        if moment in highest
+    }

@@ -1,0 +1,90 @@
+"""Where in a step the model is: hooks that begin a window of the count at each layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from sftui.training.simulation.counting import LiveBytes
+from sftui.training.simulation.skeleton import decoder_layers
+
+
+class Windows:
+    """Tells a count which part of the step is running.
+
+    ("forward", "embeddings" | layer | "norm"), ("loss", "forward" | "backward"), ("backward", layer |
+    "embeddings"). What is made in the output head and the loss counts as logits.
+    """
+
+    def __init__(self, model: Any, counter: LiveBytes) -> None:
+        self._counter = counter
+        self._running = ""
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        layers = decoder_layers(base)
+        for number, layer in enumerate(layers if layers is not None else ()):
+            layer.register_forward_pre_hook(self._before(number), with_kwargs=True)
+            layer.register_forward_hook(self._after(number, last=number + 1 == len(layers or ())))
+        head = base.get_output_embeddings()
+        if head is not None:
+            head.register_forward_pre_hook(self._head)
+
+    def begin_forward(self) -> None:
+        """The first operator of a forward pass is next."""
+        self._running = "forward"
+        self._counter.make("activations")
+        self._counter.enter(("forward", "embeddings"))
+
+    def begin_backward(self) -> None:
+        """The backward pass is next, from the loss on."""
+        self._running = "backward"
+        self._counter.make("logits")
+        self._counter.enter(("loss", "backward"))
+
+    def begin_evaluation(self) -> None:
+        """An evaluation pass is next: one window."""
+        self._running = "evaluation"
+        self._counter.make("activations")
+        self._counter.enter(("evaluation", "batch"))
+
+    def end(self) -> None:
+        """None is running."""
+        self._running = ""
+        self._counter.make("activations")
+
+    def _before(self, number: int) -> Any:
+        def hook(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if self._running not in ("forward", "backward"):
+                return
+            self._counter.enter((self._running, number))
+            if number == 0 and self._running == "forward":
+                states = args[0] if args else kwargs.get("hidden_states")
+                if isinstance(states, torch.Tensor) and states.requires_grad:
+                    states.register_hook(self._reached("embeddings"))  # type: ignore[no-untyped-call]
+
+        return hook
+
+    def _after(self, number: int, *, last: bool) -> Any:
+        def hook(module: Any, args: tuple[Any, ...], output: Any) -> None:
+            if self._running != "forward":
+                return
+            states = output[0] if isinstance(output, tuple) else output
+            if states.requires_grad:
+                states.register_hook(self._reached(number))
+            if last:
+                self._counter.enter(("forward", "norm"))
+
+        return hook
+
+    def _head(self, module: Any, args: tuple[Any, ...]) -> None:
+        if self._running in ("forward", "evaluation"):
+            self._counter.make("logits")
+        if self._running == "forward":
+            self._counter.enter(("loss", "forward"))
+
+    def _reached(self, place: int | str) -> Any:
+        def hook(gradient: torch.Tensor) -> None:
+            self._counter.make("activations")
+            self._counter.enter(("backward", place))
+
+        return hook

@@ -1,0 +1,82 @@
+"""The closed form against the simulation, which runs the trainer's step on the meta device.
+
+Few and small here; `tests/benchmarks/memory_forms.py` compares hundreds.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+
+from sftui.memory.closed_form import estimate
+from sftui.memory.config_file import shape_of
+from sftui.memory.estimate import Estimate
+from sftui.memory.shape import ModelShape
+from sftui.memory.step import AdapterSpec, EvaluationSpec, StepSpec
+
+SMALL = {
+    "hidden_size": 256,
+    "intermediate_size": 768,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 1000,
+    "pad_token_id": 0,
+}
+HEADS = {"head_dim": 64}
+MOE = HEADS | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 128}
+LORA: dict[str, Any] = {"adapter": AdapterSpec(8), "autocast": "bfloat16"}
+PADDED: dict[str, Any] = {"rows": 2, "length": 200, "layout": "padded", "attention": "efficient"}
+
+CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("llama", HEADS, LORA),
+    ("llama", HEADS, LORA | {"checkpointing": 0, "accumulation": 4}),
+    ("llama", HEADS, {"optimizer": "adamw_torch"}),
+    ("llama", HEADS, PADDED | LORA | {"evaluation": EvaluationSpec(2, 200), "weighted": True}),
+    ("llama", HEADS, LORA | {"checkpointing": 2, "optimizer": "paged_adamw_8bit"}),
+    ("llama", HEADS, LORA | {"quantization": "int8", "optimizer": "lion_8bit"}),
+    ("llama", HEADS, LORA | {"adapter": AdapterSpec(8, use_dora=True, dropout=0.1)}),
+    ("llama", HEADS, LORA | {"adapter": AdapterSpec(8, modules_to_save=("lm_head", "embed_tokens"))}),
+    ("llama", HEADS, {"dtype": "float16", "master_float32": True, "autocast": "float16", "optimizer": "sgd"}),
+    ("mistral", HEADS | {"sliding_window": 128}, {"adapter": AdapterSpec(8, dtype="bfloat16")}),
+    ("qwen2", {}, {"checkpointing": 0, "processes": 2}),
+    ("qwen3", HEADS, LORA | {"layout": "flat", "windows": True, "rows": 2, "length": 128}),
+    ("gemma2", HEADS | {"sliding_window": 128}, PADDED | {"attention": "eager", "checkpointing": 0}),
+    ("gemma3_text", HEADS | {"sliding_window": 128}, LORA | {"optimizer": "adafactor"}),
+    ("phi", {"num_key_value_heads": 4}, LORA),
+    ("phi3", {}, {"adapter": AdapterSpec(8, dropout=0.1, dtype="bfloat16"), "checkpointing": 0}),
+    ("smollm3", {}, LORA | {"layout": "packed_dense", "rows": 2, "length": 128, "attention": "efficient"}),
+    ("mixtral", HEADS | {"num_local_experts": 4}, {"adapter": AdapterSpec(8, dtype="bfloat16")}),
+    ("qwen2_moe", {key: value for key, value in MOE.items() if key != "head_dim"}, {"checkpointing": 0}),
+    ("qwen3_moe", MOE, {"adapter": AdapterSpec(8, dtype="bfloat16"), "checkpointing": 0}),
+]
+
+
+def both(family: str, settings: dict[str, Any], step: StepSpec) -> tuple[Estimate, Estimate]:
+    import transformers
+
+    from sftui.training.simulation.simulate import simulate
+
+    values = SMALL | settings
+    shape = shape_of({"model_type": family} | values)
+    assert isinstance(shape, ModelShape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = simulate(transformers.AutoConfig.for_model(family, **values), step)
+    # The simulation watches each operation, and then torch adds up gradients in new tensors.
+    return estimate(shape, step, in_place=False), found
+
+
+@pytest.mark.parametrize(("family", "settings", "changes"), CASES)
+def test_the_closed_form_meets_the_simulation(
+    family: str, settings: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    ours, simulated = both(family, settings, StepSpec(**({"rows": 1, "length": 256} | changes)))
+    assert ours.parameters.total == simulated.parameters.total
+    assert ours.parameters.trainable == simulated.parameters.trainable
+    assert ours.peak_bytes == pytest.approx(simulated.peak_bytes, rel=0.002)
+    assert ours.peak_moment == simulated.peak_moment
+    for name in ("weights", "adapter", "optimizer"):
+        assert ours.components[name] == pytest.approx(simulated.components[name], abs=4096), name

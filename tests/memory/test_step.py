@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sftui.memory.config_file import shape_of
+from sftui.memory.shape import ModelShape
+from sftui.memory.step import StepSpec, step_of
+from sftui.recipe import Recipe
+
+
+def step(
+    model: dict[str, Any] | None = None, config: dict[str, Any] | None = None, **sections: Any
+) -> StepSpec:
+    recipe = Recipe.model_validate(
+        {
+            "model": {"name_or_path": "m"} | (model or {}),
+            "data": {"train": "rows.jsonl"} | sections.pop("data", {}),
+        }
+        | sections
+    )
+    shape = shape_of(config or {"model_type": "llama", "num_key_value_heads": 8})
+    assert isinstance(shape, ModelShape)
+    return step_of(recipe, shape)
+
+
+def test_the_default_recipe_is_a_single_unmasked_row_with_an_adapter_under_autocast() -> None:
+    found = step()
+    assert (found.layout, found.attention, found.windows) == ("plain", "flash", False)
+    assert (found.autocast, found.quantization, found.checkpointing) == ("bfloat16", "nf4", 1)
+    assert found.adapter is not None and found.adapter.targets == "all-linear"
+    assert found.evaluation is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "packing", "attention", "expected"),
+    [
+        (2, "none", "auto", ("padded", "efficient", False)),
+        (1, "none", "eager", ("plain", "eager", False)),
+        (2, "best_fit", "auto", ("flat", "flash", True)),
+        (2, "best_fit", "sdpa", ("packed_dense", "efficient", False)),
+        (2, "best_fit", "flash_attention_2", ("flat", "flash", True)),
+        (2, "none", "flash_attention_2", ("padded", "flash", True)),
+    ],
+)
+def test_attention_follows_packing_and_batch(
+    rows: int, packing: str, attention: str, expected: tuple[str, str, bool]
+) -> None:
+    found = step(
+        {"attn_implementation": attention},
+        data={"packing": packing},
+        training={"per_device_train_batch_size": rows},
+    )
+    assert (found.layout, found.attention, found.windows) == expected
+
+
+def test_capped_scores_are_computed_eagerly() -> None:
+    assert step(config={"model_type": "gemma2"}).attention == "eager"
+
+
+def test_float32_with_grouped_heads_falls_back_to_products() -> None:
+    assert step({"dtype": "float32"}).attention == "math"
+    assert step({"dtype": "float32"}, {"model_type": "llama"}).attention == "efficient"
+
+
+def test_full_training_in_float16_keeps_its_weights_in_float32() -> None:
+    found = step({"dtype": "float16", "quantization": "none"}, adapter=None)
+    assert (found.master_float32, found.autocast, found.weight_dtype) == (True, "float16", "float32")
+
+
+def test_held_out_rows_make_an_evaluation() -> None:
+    found = step(data={"eval_fraction": 0.1}, training={"per_device_eval_batch_size": 4})
+    assert found.evaluation is not None and (found.evaluation.rows, found.evaluation.length) == (4, 2048)
+    assert step(data={"eval_fraction": 0.1}, training={"eval_strategy": "no"}).evaluation is None
+
+
+def test_autocast_is_decided_as_the_trainer_decides_it() -> None:
+    from sftui.memory.step import autocast_dtype
+    from sftui.training.model import compute_dtype
+
+    for dtype in ("float32", "bfloat16", "float16"):
+        for adapter in (None, {"dtype": "float32"}, {"dtype": "bfloat16"}):
+            recipe = Recipe.model_validate(
+                {
+                    "model": {"name_or_path": "m", "dtype": dtype, "quantization": "none"},
+                    "data": {"train": "rows.jsonl"},
+                    "adapter": adapter,
+                }
+            )
+            assert autocast_dtype(recipe) == compute_dtype(recipe)

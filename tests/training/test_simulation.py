@@ -1,0 +1,291 @@
+"""The simulated step: what it counts, and that leaving out layers changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from sftui.errors import InputError
+from sftui.memory.estimate import COMPONENTS, Estimate
+from sftui.memory.step import AdapterSpec, EvaluationSpec, StepSpec
+from sftui.training.simulation import kernels
+from sftui.training.simulation.counting import LiveBytes
+from sftui.training.simulation.cuda import kernel_of
+from sftui.training.simulation.simulate import simulate
+
+HIDDEN, INNER, HEADS, KEYS, SIZE, WORDS = 256, 512, 8, 2, 32, 4096
+PLAIN = StepSpec(rows=2, length=512)
+LORA = replace(PLAIN, adapter=AdapterSpec(r=8, dtype="bfloat16"))
+QLORA = replace(PLAIN, adapter=AdapterSpec(r=8), quantization="nf4", autocast="bfloat16")
+
+
+def llama(layers: int = 9, **settings: Any) -> Any:
+    return transformers.LlamaConfig(
+        hidden_size=HIDDEN,
+        intermediate_size=INNER,
+        num_hidden_layers=layers,
+        num_attention_heads=HEADS,
+        num_key_value_heads=KEYS,
+        vocab_size=WORDS,
+        **settings,
+    )
+
+
+def mixture(layers: int) -> Any:
+    return transformers.Qwen3MoeConfig(
+        hidden_size=HIDDEN,
+        intermediate_size=INNER,
+        moe_intermediate_size=128,
+        num_experts=4,
+        num_experts_per_tok=2,
+        num_hidden_layers=layers,
+        num_attention_heads=HEADS,
+        num_key_value_heads=KEYS,
+        head_dim=SIZE,
+        vocab_size=WORDS,
+        decoder_sparse_step=2,
+        mlp_only_layers=[],
+    )
+
+
+def windows(layers: int) -> Any:
+    return transformers.Gemma3TextConfig(
+        hidden_size=HIDDEN,
+        intermediate_size=INNER,
+        num_hidden_layers=layers,
+        num_attention_heads=HEADS,
+        num_key_value_heads=KEYS,
+        head_dim=SIZE,
+        vocab_size=WORDS,
+        sliding_window=64,
+        layer_types=(["sliding_attention", "full_attention"] * layers)[:layers],
+    )
+
+
+def bytes_of(estimate: Estimate) -> dict[str, int]:
+    return {moment: estimate.at(moment) for moment in estimate.moments}
+
+
+@pytest.fixture
+def counter() -> LiveBytes:
+    counter = LiveBytes("meta")
+    counter.enter(("forward", 0))
+    return counter
+
+
+def test_a_storage_counts_once_rounded_up_until_its_last_reference_goes(counter: LiveBytes) -> None:
+    with counter:
+        tensor = torch.empty(100, dtype=torch.uint8, device="meta")
+        assert counter.total == 512
+        view = tensor[10:20]
+        assert counter.total == 512
+        more = torch.empty(513, dtype=torch.uint8, device="meta")
+        assert counter.total == 512 + 1024
+        del tensor, more
+        assert counter.total == 512
+        del view
+        assert counter.total == 0
+    assert counter.windows["forward", 0].total == 512 + 1024
+
+
+def test_a_kernel_takes_its_workspace_only_while_it_runs() -> None:
+    counter = LiveBytes("meta", {"neg.default": lambda args, kwargs, result: (4096, "workspace")})
+    counter.enter(("forward", 0))
+    with counter:
+        kept = torch.empty(512, dtype=torch.uint8, device="meta").neg()
+        assert counter.total == 512
+    assert kept.shape == (512,)
+    peak = counter.windows["forward", 0]
+    assert peak.total == 2 * 512 + 4096
+    assert dict(zip(COMPONENTS, peak.parts, strict=True))["workspace"] == 4096
+
+
+def test_what_is_saved_for_backward_stays_alive(counter: LiveBytes) -> None:
+    with counter:
+        weight = torch.empty(64, 64, device="meta", requires_grad=True)
+        inputs = torch.empty(8, 64, device="meta")
+        output = (inputs @ weight).sum()
+        del inputs
+        before = counter.total
+        output.backward()
+        assert weight.grad is not None
+        weight.grad = None
+        del output
+        assert counter.total == before - 8 * 64 * 4 - 512 == 64 * 64 * 4
+
+
+STEPS = {
+    "full": replace(PLAIN, evaluation=EvaluationSpec(2, 256)),
+    "full, kept, foreach": replace(PLAIN, checkpointing=0, optimizer="adamw_torch", accumulation=3),
+    "full, float16": replace(PLAIN, dtype="float16", master_float32=True, autocast="float16"),
+    "lora, padded": replace(LORA, layout="padded", attention="efficient"),
+    "qlora, dropout": replace(QLORA, adapter=AdapterSpec(r=8, dropout=0.1), checkpointing=0),
+    "dora, head": replace(QLORA, adapter=AdapterSpec(r=8, use_dora=True, modules_to_save=("lm_head",))),
+    "int8": replace(QLORA, quantization="int8"),
+    "flat": replace(LORA, layout="flat", windows=True),
+    "packed_dense": replace(LORA, layout="packed_dense", attention="efficient"),
+    "eager": replace(PLAIN, layout="padded", attention="eager"),
+    "8 bit": replace(PLAIN, optimizer="adamw_bnb_8bit"),
+    "adafactor": replace(PLAIN, optimizer="adafactor"),
+}
+
+
+def assert_same(config: Any, step: StepSpec) -> None:
+    few, every = simulate(config, step), simulate(config, step, every_layer=True)
+    assert few.parameters == every.parameters
+    assert few.peak_moment == every.peak_moment
+    differences = {
+        moment: every.at(moment) - size for moment, size in bytes_of(few).items() if every.at(moment) != size
+    }
+    # Gradients are clipped by a vector of their norms, whose size is rounded.
+    assert abs(differences.pop("optimizer_step", 0)) <= 4096
+    assert differences == {}
+    assert few.components == every.components or few.peak_moment == "optimizer_step"
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_layers_that_repeat_can_be_left_out(name: str) -> None:
+    assert_same(llama(), STEPS[name])
+
+
+@pytest.mark.parametrize("make", [mixture, windows])
+def test_so_can_periods_of_layers(make: Any) -> None:
+    if make is mixture and not hasattr(torch, "_grouped_mm"):
+        pytest.skip("experts are called one by one, as many as a router chose: not without values")
+    assert_same(make(15), replace(LORA, checkpointing=0, length=128))
+
+
+def test_a_layer_saves_what_was_counted_by_hand() -> None:
+    """MEMORY.md: 8I + 16h + 4q + 4k + 4Hq + 8 bytes a token, all weights trained, without checkpointing."""
+    step = replace(PLAIN, checkpointing=0)
+    tokens = step.tokens
+    nine, ten = (simulate(llama(layers), step).at("loss") for layers in (9, 10))
+    query, key = HEADS * SIZE, KEYS * SIZE
+    saved = (8 * INNER + 16 * HIDDEN + 4 * query + 4 * key + 4 * HEADS + 8) * tokens
+    weights = 2 * (2 * HIDDEN * query + 2 * HIDDEN * key + 3 * HIDDEN * INNER + 2 * HIDDEN)
+    # Weights and two states of their size. Each of the nine tensors has its number of steps, in 512 bytes.
+    assert ten - nine == saved + 3 * weights + 9 * 512 + rng_bytes()
+
+
+def rng_bytes() -> int:
+    """The two numbers that flash attention keeps of the random generator, and one it does not use."""
+    return 2 * 512
+
+
+def test_the_head_and_the_loss_take_14_bytes_a_logit_at_most() -> None:
+    """MEMORY.md: 10 in the forward pass and 12 in the backward pass."""
+    estimate = simulate(llama(), PLAIN)
+    logits = WORDS * PLAIN.tokens
+    assert 12 * logits <= estimate.components["logits"] < 12 * logits + 2**20
+    assert estimate.peak_moment == "loss"
+
+
+def test_nf4_weights_take_what_bitsandbytes_packs_them_in() -> None:
+    """MEMORY.md: half a byte, a byte for 64, four for 16,384, and 2,048 of tables; one more table for all."""
+    config = llama(2)
+    query, key = HEADS * SIZE, KEYS * SIZE
+    shapes = 2 * [HIDDEN * query, HIDDEN * query, HIDDEN * key, HIDDEN * key, *3 * [HIDDEN * INNER]]
+    packed = sum(
+        up(count // 2) + up(count // 64) + up(4 * (-(-count // 64 // 256))) + 2048 for count in shapes
+    )
+    embeddings, norms, rotary = 2 * WORDS * HIDDEN * 2, 5 * up(2 * HIDDEN), 2 * 512
+    expected = packed + 1024 + embeddings + norms + rotary
+    assert simulate(config, QLORA).moments["save"]["weights"] == expected
+
+
+def up(size: int) -> int:
+    return -(-size // 512) * 512
+
+
+def test_gradients_lie_there_in_the_forward_pass_from_the_second_micro_batch_on() -> None:
+    one, two = (simulate(llama(), replace(PLAIN, accumulation=count)) for count in (1, 2))
+    assert one.moments["forward"]["gradients"] == 0
+    assert two.moments["forward"]["gradients"] == 2 * two.parameters.trainable
+
+
+def test_optimizers_keep_what_they_keep() -> None:
+    def states(optimizer: Any) -> float:
+        found = simulate(llama(), replace(PLAIN, optimizer=optimizer))
+        return found.moments["save"]["optimizer"] / found.parameters.trainable
+
+    assert states("sgd") == 0
+    assert states("lion_32bit") == pytest.approx(4, rel=0.01)  # float32, whatever the weights are
+    assert states("adamw_torch_fused") == pytest.approx(4, rel=0.01)
+    paged = simulate(llama(), replace(PLAIN, optimizer="paged_adamw_32bit")).moments["save"]["optimizer"]
+    query, key = (
+        HIDDEN * HEADS * SIZE,
+        HIDDEN * KEYS * SIZE,
+    )  # what is smaller than 100,000 values is not paged
+    assert paged == 9 * 8 * (2 * query + 2 * key) + 19 * 2 * up(4 * HIDDEN)
+    layers = simulate(llama(), replace(PLAIN, optimizer="adamw_bnb_8bit")).moments["save"]["optimizer"]
+    embedded = 8 * WORDS * HIDDEN  # transformers keeps embeddings in 32 bits
+    rest = simulate(llama(), PLAIN).parameters.trainable - WORDS * HIDDEN
+    assert layers - embedded == pytest.approx(2 * (1 + 4 / 256) * rest, rel=0.02)
+
+
+def test_a_foreach_optimizer_takes_a_copy_of_the_weights_while_it_steps() -> None:
+    fused, each = (
+        simulate(llama(), replace(PLAIN, optimizer=name)) for name in ("adamw_torch_fused", "adamw_torch")
+    )
+    copies = each.moments["optimizer_step"]["optimizer"] - fused.moments["optimizer_step"]["optimizer"]
+    assert copies == pytest.approx(2 * each.parameters.trainable, rel=0.02)
+
+
+def tensor(heads: int = 8, size: int = 64, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
+    return torch.empty(1, heads, 16, size, dtype=dtype, device="meta")
+
+
+def test_the_kernel_of_attention_is_the_one_that_cuda_takes() -> None:
+    mask = torch.empty(1, 1, 16, 16, dtype=torch.bool, device="meta")
+
+    def found(query: torch.Tensor, key: torch.Tensor, mask: Any = None, *, grouped: bool = False) -> str:
+        return kernel_of(query, key, mask, grouped=grouped, wanted="flash")
+
+    assert found(tensor(), tensor()) == "flash"
+    assert found(tensor(), tensor(2), grouped=True) == "flash"
+    assert found(tensor(), tensor(), mask) == "efficient"
+    assert found(tensor(size=512), tensor(size=512)) == "efficient"
+    single = tensor(dtype=torch.float32)
+    assert found(single, single) == "efficient"
+    assert found(single, tensor(2, dtype=torch.float32), grouped=True) == "math"
+
+
+def test_float32_with_shared_keys_grows_with_the_square_of_the_length() -> None:
+    """Neither fused kernel takes it: matrix products with all scores."""
+    step = replace(PLAIN, dtype="float32", checkpointing=0, rows=1)
+    short, long = (simulate(llama(2), replace(step, length=length)) for length in (256, 512))
+    scores = 4 * HEADS * 512 * 512
+    assert long.moments["forward"]["activations"] > 2 * scores
+    ratio = long.moments["forward"]["activations"] / short.moments["forward"]["activations"]
+    assert ratio > 2.3
+
+
+def test_padding_keeps_an_added_mask_in_each_layer() -> None:
+    """MEMORY.md: 2S bytes a token."""
+    step = replace(LORA, checkpointing=0, attention="efficient")
+    plain = [simulate(llama(count), replace(step, attention="flash")).at("forward") for count in (9, 10)]
+    padded = [simulate(llama(count), replace(step, layout="padded")).at("forward") for count in (9, 10)]
+    more = (padded[1] - padded[0]) - (plain[1] - plain[0])
+    query, key = HEADS * SIZE, KEYS * SIZE
+    assert more == pytest.approx((4 * (query - key) + 2 * step.length) * step.tokens, rel=0.01)
+
+
+def test_what_cannot_be_simulated_is_said() -> None:
+    with pytest.raises(InputError, match="FSDP"):
+        simulate(llama(), replace(PLAIN, shard=True))
+    with pytest.raises(InputError, match="fp8"):
+        simulate(llama(), replace(LORA, quantization="fp8"))
+    with pytest.raises(InputError, match="padding decides"):
+        simulate(llama(), replace(PLAIN, layout="padded", windows=True))
+    with pytest.raises(InputError, match="falcon cannot be simulated"):
+        simulate(transformers.FalconConfig(num_hidden_layers=2), replace(PLAIN, layout="flat"))
+
+
+def test_cublas_takes_more_on_hopper() -> None:
+    assert kernels.cublas((8, 0)) == 2 * 8_519_680
+    one, other = (simulate(llama(2), PLAIN, capability=version) for version in ((8, 0), (9, 0)))
+    assert other.peak_bytes - one.peak_bytes == kernels.cublas((9, 0)) - kernels.cublas((8, 0))
