@@ -110,9 +110,10 @@ def test_a_trainer_leads_a_session_of_its_own_without_terminal_and_in_its_run(
 
 
 LAUNCHER = f"""
-import os, sys
+import os, signal, sys
 from pathlib import Path
 from types import SimpleNamespace
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where tests are run under nohup
 sys.path.insert(0, {str(ROOT)!r})
 from sftui.runs import launch
 from tests.run_fixtures import recipe
@@ -132,7 +133,7 @@ def test_a_run_outlives_the_launcher_its_group_and_its_connection(folder: Path) 
         run = RunDirectory(Path(launcher.stdout.readline().strip()))
         wait_for_state(run, "running")
         os.killpg(launcher.pid, signal.SIGHUP)
-        launcher.wait()
+        launcher.wait(30)
     assert wait_for_state(run, "finished", "lost").state == "finished"
 
 
