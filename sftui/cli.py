@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftui import __version__
 from sftui.errors import InputError
+from sftui.output import OutputError, ReaderGoneError, silence, told_output
 from sftui.runs import FOLDER
 
 if TYPE_CHECKING:
@@ -24,7 +25,27 @@ DEFAULTS = {"refresh": 1.0, "glyphs": "auto", "output_dir": None}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 failed or 'no', 2 unusable input."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? for what it lacks
+    try:
+        with told_output():
+            return _run(list(sys.argv[1:] if argv is None else argv))
+    except InputError as error:
+        print(f"sftui: {error}", file=sys.stderr)
+        return 2
+    except ReaderGoneError:
+        # The reader of our output has gone (`sftui log | head`): nothing more to say, at exit neither.
+        silence()
+        return 0
+    except OutputError as error:
+        print(f"sftui: cannot write: {error}", file=sys.stderr)
+        silence()
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
     parser, commands = _parsers()
     named = _first_word(arguments)
     if named is not None and named not in commands:
@@ -33,25 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, more = parser.parse_known_args(arguments, argparse.Namespace(commands=commands, **DEFAULTS))
     if hasattr(options, "overrides") and not any(word.startswith("-") for word in more):
         # argparse does not take them after an option: `sftui train RECIPE --detach key=value`.
-        options.overrides += more
+        options.overrides = [*options.overrides, *more]
     elif more:
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     command: Callable[[argparse.Namespace], int] = getattr(options, "command", _open)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? for what it lacks
-    try:
-        code = command(options)
-        sys.stdout.flush()
-        return code
-    except InputError as error:
-        print(f"sftui: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        # The reader of our output has gone (`sftui log | head`): nothing more to say, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return 130
+    return command(options)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,7 +81,9 @@ def _parsers() -> tuple[argparse.ArgumentParser, set[str]]:
     )
     recipe = _Parser(add_help=False)
     recipe.add_argument("recipe", metavar="RECIPE", help="a recipe file, or the name of a ready one")
-    recipe.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. training.learning_rate=1e-4")
+    recipe.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="e.g. training.learning_rate=1e-4"
+    )
     one_run = _Parser(add_help=False)
     one_run.add_argument(
         "run", nargs="?", metavar="RUN", help="id, its beginning, or a path (default: the live or newest run)"

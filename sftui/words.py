@@ -24,6 +24,22 @@ def rate(value: float | None) -> str:
     return f"{value:.2e}"
 
 
+def share(value: float) -> str:
+    """A share of a whole: 96.5%. Only the whole is 100.0%, only nothing is 0.0%."""
+    return f"{_thousandths(value) / 10:.1f}%"
+
+
+def remainder(value: float) -> str:
+    """What a share leaves of the whole, so that both as shown add up to 100.0%."""
+    return f"{(1000 - _thousandths(value)) / 10:.1f}%"
+
+
+def _thousandths(value: float) -> int:
+    if value <= 0 or value >= 1:
+        return 1000 * (value >= 1)
+    return min(max(round(value * 1000), 1), 999)
+
+
 def count(value: float) -> str:
     """A count in few characters: 412, 12,340, 1.49 M."""
     for unit, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6)):

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sftui import pack_text
+from sftui import pack_text, words
 from sftui.cli import main
 from sftui.data.dataset import encode_dataset
 from sftui.data.packing.layout import lay_out
@@ -182,20 +184,106 @@ def test_the_strategies_stand_side_by_side(sftui: Any) -> None:
     assert re.search(r"~\d+\.\d%", table["none"])
     assert "~ is to be expected" in done.out
     asked = sftui("pack", recipe, "--strategy", "wrapped").out
-    assert re.search(r"▸ wrapped .*\d\n", asked)
+    assert re.search(r"▸ wrapped .*\dx\n", asked)
     assert re.search(r"  best_fit .*recipe\n", asked)
 
 
-def test_a_narrow_terminal_keeps_what_counts_most(here: Path) -> None:
+HEADS = ["bins", "fill", "padding", "cut", "lost", "steps", "per step", "speed-up"]
+
+
+def table_of(text: str) -> tuple[list[str], list[str], list[str]]:
+    """The heads, the lines of the table, and what stands below it."""
+    lines = text.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.split()[:2] == ["bins", "fill"])
+    return re.split(r"  +", lines[at].strip()), lines[at : at + 5], lines[at + 5 :]
+
+
+def test_a_narrow_terminal_keeps_what_counts_most_and_its_notes(here: Path) -> None:
     answer = pack_text.look(load_recipe(write(rows(), packing="best_fit")), None)
-    heads = []
-    for width in (None, 100, 60, 50, 40, 30):
-        table = [line for _, line in pack_text._table(answer, width)]
-        heads.append(table[0].split())
+    shown = []
+    for width in (None, 100, 70, 62, 54, 48, 40, 30):
+        heads, table, notes = table_of(pack_text.render(answer, width).plain)
+        shown.append(heads)
         assert width is None or width < 40 or max(map(len, table)) <= width
-    assert heads[0] == heads[1] == ["bins", "fill", "padding", "steps", "speed-up", "cut"]
-    assert heads[-1] == ["bins", "fill", "steps"]
-    assert sorted(map(len, heads), reverse=True) == list(map(len, heads))
+        noted = dict.fromkeys(note.partition(":")[0] for note in notes if not note.startswith("~"))
+        assert list(noted) == [head for head in ("cut", "lost", "per step", "speed-up") if head in heads]
+    assert shown[0] == shown[1] == HEADS
+    gone = [[head for head in HEADS if head not in heads] for heads in shown]
+    assert ["padding", "per step", "speed-up"] in gone, "before anything that is lost"
+    assert shown[-1] == ["bins", "fill", "steps"]
+    assert sorted(map(len, shown), reverse=True) == list(map(len, shown))
+
+
+def test_what_wrapping_loses_is_shown_beside_what_it_cuts(sftui: Any) -> None:
+    recipe = write(rows(), packing="wrapped")
+    named = document(sftui("pack", recipe, "--json"))
+    heads, table, _ = table_of(sftui("pack", recipe).out)
+    cells = {line[2:].split()[0]: line[2:].split()[1:] for line in table[1:]}
+    wrapped = dict(zip(heads, cells["wrapped"], strict=False))
+    assert (wrapped["cut"], wrapped["lost"]) == (str(named["cut"]), str(named["lost_tokens"]))
+    assert 0 < named["lost_tokens"] < named["cut"], "else the test tells nothing"
+    assert len(cells["best_fit"]) == len(cells["wrapped"]) - 1 - 2, "nothing is cut nor lost"
+
+
+def test_the_effective_batch_of_each_strategy_is_told(sftui: Any) -> None:
+    recipe = write(rows(), packing="best_fit")
+    batch = ["training.per_device_train_batch_size=2", "training.gradient_accumulation_steps=3"]
+    named = document(sftui("pack", recipe, "--json", *batch))
+    each = {one["strategy"]: one["sequences_per_step"] for one in named["strategies"]}
+    assert each["none"] == 6
+    assert each["best_fit"] == round(6 * 199 / named["bins"], 2) == named["sequences_per_step"]
+    text = sftui("pack", recipe, *batch).out
+    assert f" {each['best_fit']:.1f} " in text
+    assert "per step: sequences in an optimizer step of 6 sequences, or bins if packed\n" in text
+
+
+def test_the_speed_up_says_what_it_takes_for_granted(sftui: Any) -> None:
+    text = sftui("pack", write(rows(), packing="best_fit")).out
+    assert "no padding is computed in bins (varlen or flash attention)" in text
+
+
+@given(st.integers(0, 10**7), st.integers(1, 10**7))
+def test_a_share_and_its_remainder_add_up_and_only_the_whole_is_whole(part: int, total: int) -> None:
+    value = min(part, total) / total
+    shown, left = words.share(value), words.remainder(value)
+    assert round(10 * (float(shown[:-1]) + float(left[:-1]))) == 1000
+    assert abs(float(shown[:-1]) - 100 * value) <= (0.1 if value < 0.001 or value > 0.999 else 0.0500001)
+    assert (shown == "100.0%") == (value >= 1) == (left == "0.0%")
+    assert (shown == "0.0%") == (value == 0) == (left == "100.0%")
+
+
+def test_bins_that_are_not_quite_full_are_not_shown_as_full(sftui: Any) -> None:
+    # Each as long as the longest, but for the first: of 8 x 199 tokens and more, few are missing.
+    recipe = write([{"question": "q", "answer": "word " * (30 - (n == 0))} for n in range(500)])
+    longest = document(sftui("pack", recipe, "--json", "data.max_length=4096"))["longest"]
+    room = [f"data.max_length={longest}", "data.packing=next_fit"]
+    assert 0.9995 < document(sftui("pack", recipe, "--json", *room))["fill"] < 1
+    assert re.search(r"next_fit +500 +99\.9% +0\.1% ", sftui("pack", recipe, *room).out)
+
+
+def test_why_a_truncated_sequence_is_left_out_is_said(sftui: Any) -> None:
+    turns = [{"role": "user", "content": "word " * 200}, {"role": "assistant", "content": "yes"}]
+    recipe = write([*rows(20), {"messages": turns}], overlength="truncate", sequence_per="turn")
+    assert (
+        "1 longer is truncated, 1 longer is left out: no trained token remains; " in sftui("pack", recipe).out
+    )
+    nothing = sftui("pack", write([{"messages": turns}], overlength="truncate", sequence_per="turn"))
+    assert nothing.code == 2
+    assert "1 longer than max_length 120, of which no trained token remains" in nothing.err
+    recipe = write([*rows(20), {"messages": turns}], sequence_per="turn")
+    assert "2 longer are left out; " in sftui("pack", recipe).out
+
+
+@pytest.mark.parametrize(("side", "kept"), [("right", "beginning"), ("left", "end")])
+def test_that_wrapping_does_not_save_what_is_too_long_is_said(sftui: Any, side: str, kept: str) -> None:
+    said = (
+        "longer sequences are dropped before wrapping (data.overlength: drop); "
+        f"overlength: truncate keeps their {kept}\n"
+    )
+    recipe = write(rows(), packing="wrapped", truncation_side=side)
+    assert said in sftui("pack", recipe).out
+    for options in (["data.overlength=truncate"], ["--strategy", "best_fit"], ["data.max_length=4096"]):
+        assert "before wrapping" not in sftui("pack", recipe, *options).out
 
 
 def test_colours_are_for_terminals(sftui: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,17 +332,19 @@ def test_unusable_input_is_told_in_words(sftui: Any, options: list[str], said: s
     assert said in done.err
 
 
-def test_a_model_that_cannot_be_packed_is_told(sftui: Any) -> None:
+def test_a_model_that_cannot_be_packed_is_told_and_is_a_no(sftui: Any) -> None:
     recipe = write(rows(20), packing="best_fit")
     Path("model/config.json").write_text(json.dumps(MAMBA))
     done = sftui("pack", recipe, "--json")
-    assert done.code == 0
-    assert done.err.startswith("sftui: this model cannot be packed: mamba ")
+    assert done.code == 1, "the run would not start"
     reason = json.loads(done.out)["unsupported"]
-    assert reason in done.err
+    assert reason.startswith("mamba ")
+    assert done.err == f"sftui: this model cannot be packed: {reason}\n"
+    assert json.loads(done.out)["refusals"] == [f"this model cannot be packed: {reason}"]
     alone = sftui("pack", recipe, "--strategy", "none", "--json")
     assert (alone.code, alone.err) == (0, "")
     assert json.loads(alone.out)["unsupported"] == reason
+    assert json.loads(alone.out)["refusals"] == []
     Path("model/config.json").write_text("{")
     broken = sftui("pack", recipe)
     assert broken.code == 2
@@ -266,3 +356,10 @@ def test_hostile_rows_are_told_without_being_obeyed(sftui: Any) -> None:
     assert done.code == 1
     assert "\x1b" not in done.err + done.out
     assert "\x07" not in done.err + done.out
+
+
+def test_a_missing_recipe_is_all_that_is_missing(sftui: Any) -> None:
+    done = sftui("pack")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.endswith("the following arguments are required: RECIPE\n")
+    assert document(sftui("pack", write(rows(20)), "--json", "data.max_length=64"))["max_length"] == 64

@@ -224,6 +224,15 @@ def test_from_counts_alone_next_fit_wrapped_and_padding_are_estimated_closely() 
     assert abs(summarise(counts, "none", 512, 8).padded_tokens / padded - 1) < 0.01
 
 
+@pytest.mark.parametrize("longest", [1, 2, 6, 30])
+def test_from_counts_alone_ends_of_bins_between_two_sequences_are_no_cuts(longest: int) -> None:
+    chance = random.Random(6)
+    lengths = [chance.randint(1, longest) for _ in range(60_000)]
+    counted, estimated = (summarise(each, "wrapped", 32) for each in (lengths, Counter(lengths)))
+    assert abs(estimated.cut - counted.cut) <= 0.02 * counted.cut
+    assert counted.cut < 0.97 * counted.bins, "else as many cuts as bins would do"
+
+
 def test_the_padding_to_be_expected_is_that_of_all_orders() -> None:
     # Of 1, 2 and 4, batches of two and one: {1,2}+{4}, {1,4}+{2}, {2,4}+{1}, each in both orders.
     expected = (2 * 2 + 4 + 2 * 4 + 2 + 2 * 4 + 1) / 3

@@ -248,6 +248,18 @@ def test_steps_are_those_of_whole_epochs_and_speed_that_of_tokens() -> None:
     assert alone.speedup("best_fit") == 1.0, "nothing is padded"
 
 
+def test_a_step_of_bins_has_more_sequences_than_one_of_rows() -> None:
+    plan = plan_of(gather(made(640)), 640, ONCE, section(100), Batching(4, 24))
+    assert plan.sequences_per_step("none") == 24
+    best = plan.of("best_fit")
+    assert plan.sequences_per_step("best_fit") == pytest.approx(24 * plan.sequences / best.bins)
+    assert plan.sequences_per_step("wrapped") > plan.sequences_per_step("best_fit") > 24
+    large = plan_of(gather(made(640)), 640, ONCE, section(100), Batching(4, 100_000))
+    assert {large.sequences_per_step(strategy) for strategy in STRATEGIES} == {plan.sequences}
+    nothing = plan_of(gather(()), 0, ONCE, section(100), BATCHING)
+    assert nothing.sequences_per_step("none") == nothing.sequences_per_step("best_fit") == 0
+
+
 def test_more_sequences_are_expected_instead_of_gone_through() -> None:
     whole, data = gather(made(6400)), section(80)
     exact = plan_of(whole, 6400, ONCE, data, BATCHING)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import transformers
 
+from sftui import words
 from sftui.data.dataset import EncodedData, encode_dataset
 from sftui.data.packing.summary import summarise
 from sftui.data.sequences import prompt_of
@@ -277,7 +278,7 @@ def _report_packing(
     """Say what packing makes of the data, and with what attention bins are trained."""
     section = recipe.data
     packed = summarise([len(each) for each in data.train], section.packing, section.max_length)
-    bins = f"{packed.bins:,} bins of {packed.max_length:,} tokens, {packed.fill:.1%} full"
+    bins = f"{packed.bins:,} bins of {packed.max_length:,} tokens, {words.share(packed.fill)} full"
     if section.packing == "wrapped":
         rest = f"{packed.cut:,} of {packed.sequences:,} sequences are cut, {lost:,} tokens untrained for it"
     else:

@@ -16,6 +16,8 @@ from sftui.data.used import draws_of
 from sftui.errors import InputError
 from sftui.recipe import DataSection, Recipe
 
+NOTHING_REMAINS = "no trained token remains"  # why truncating leaves a sequence out
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packable:
@@ -45,7 +47,7 @@ def packable(recipe: Recipe, progress: Callable[[int, int], None]) -> Packable:
     plan = plan_of(whole, len(corpus), draws, data, Batching.of(recipe.training), in_order=sys.maxsize)
     refusals = tuple(_refusals(errors, plan, data))
     if not plan.sequences:
-        left_out = "; ".join(refusals or _left_out(errors, plan)) or "no row is drawn"
+        left_out = "; ".join(refusals or _left_out(errors, plan, data)) or "no row is drawn"
         raise InputError(f"no sequence is left to pack: {left_out}", key="data")
     return Packable(keep(whole, data, draws.train), plan, refusals)
 
@@ -59,9 +61,10 @@ def _refusals(errors: list[RowError], plan: Plan, data: DataSection) -> Iterable
         yield f"{plan.dropped:,} longer than max_length {plan.max_length:,}, and data.overlength is error"
 
 
-def _left_out(errors: list[RowError], plan: Plan) -> Iterable[str]:
+def _left_out(errors: list[RowError], plan: Plan, data: DataSection) -> Iterable[str]:
     if plan.dropped:
-        yield f"{plan.dropped:,} longer than max_length {plan.max_length:,}"
+        why = f", of which {NOTHING_REMAINS}" if data.overlength == "truncate" else ""
+        yield f"{plan.dropped:,} longer than max_length {plan.max_length:,}{why}"
     if plan.untrained:
         yield f"{plan.untrained:,} without a trained token"
     if errors:

@@ -67,10 +67,15 @@ class Plan:
         """Optimizer steps an epoch."""
         return -(-self.of(strategy).bins // self.step_batches)
 
+    def sequences_per_step(self, strategy: Packing) -> float:
+        """The mean number of sequences in one whole optimizer step: the effective batch."""
+        bins = self.of(strategy).bins
+        return self.sequences * min(1.0, self.step_batches / bins) if bins else 0.0
+
     def speedup(self, strategy: Packing) -> float:
         """Tokens that batches padded at the recipe's size compute, over those that the strategy computes.
 
-        Bins are computed without padding.
+        No padding is computed in bins, as with attention of variable length (varlen, flash attention).
         """
         padded = self.of("none").padded_tokens
         return padded / self.tokens if strategy != "none" and self.tokens else 1.0
