@@ -11,6 +11,7 @@ from textual.content import Content
 
 from sftui.printable import printable
 
+from .bin_cuts import FROM, ON, UNCUT, Cuts, cut_words, piece_cuts
 from .data_view import quoted
 from .figures import figure
 from .packing_pictures import BEGIN, TRAINED, attended
@@ -31,14 +32,15 @@ TABLE = 44
 Key = tuple[int, int]
 
 
-def bin_title(view: BinView | None, width: int) -> str:
-    """`bin 2  9 sequences  2,047 of 2,048 tokens  1,234 trained (60%)`."""
+def bin_title(view: BinView | None, width: int, cuts: Cuts = UNCUT) -> str:
+    """`bin 2  9 sequences  last on in bin 3  2,047 of 2,048 tokens  1,234 trained (60%)`."""
     if view is None:
         return "bin"
     share = f" ({view.trained / view.tokens:.0%})" if view.tokens else ""
     parts = [
         f"bin {view.number:,}",
         plural(len(view.pieces), "sequence"),
+        *cut_words(cuts),
         f"{view.tokens:,} of {view.max_length:,} tokens",
         f"{view.trained:,} trained{share}",
     ]
@@ -50,13 +52,16 @@ def bin_title(view: BinView | None, width: int) -> str:
     return text
 
 
-def bin_table(view: BinView | None, lines: int, width: int) -> Content:
-    """The sequences of a bin, each with row, tokens, trained and positions; side by side where it is wide."""
+def bin_table(view: BinView | None, lines: int, width: int, cuts: Cuts = UNCUT) -> Content:
+    """The sequences of a bin, each with row, tokens, trained and positions; side by side where it is wide.
+
+    One that is cut has the bin that it comes from or goes on in instead of positions.
+    """
     if view is None or lines < 2:
         return Content("")
     columns, room = max(1, width // TABLE), lines - 1
     shown = len(view.pieces) if len(view.pieces) <= columns * room else columns * room - 1
-    cells = [_table_cell(view, number) for number in range(shown)]
+    cells = [_table_cell(view, number, cuts) for number in range(shown)]
     if shown < len(view.pieces):
         cells.append(Content.styled(f"  … {len(view.pieces) - shown:,} more; Enter shows all", MUTED))
     head = f"  {'row':>9}{'tokens':>{FIGURE}}{'trained':>{FIGURE + 1}}  positions"
@@ -68,23 +73,26 @@ def bin_table(view: BinView | None, lines: int, width: int) -> Content:
     return Content("\n").join(rows)
 
 
-def _table_cell(view: BinView, number: int) -> Content:
+def _table_cell(view: BinView, number: int, cuts: Cuts) -> Content:
     piece = view.pieces[number]
     size = piece.end - piece.start
     trained = sum(end - first for first, end in piece.trained)
-    part = " cut" if piece.start else ""
+    begun, on = piece_cuts(view, number, cuts)
+    bins = [f"{sign} bin {other:,}" for sign, other in ((FROM, begun), (ON, on)) if other is not None]
+    where = " ".join(bins).replace(" bin", "") if len(bins) > 1 else "".join(bins)
     return Content.assemble(
         (f"{BEGIN}{TRAINED}", "$secondary" if number % 2 else "$accent"),
         f"{piece.row:>9,}{figure(size):>{FIGURE}}{figure(trained):>{FIGURE + 1}}",
-        (f"  0‥{size - 1:,}{part}", MUTED),
+        (f"  {where or f'0‥{size - 1:,}'}", "" if where else MUTED),
     )
 
 
-def bin_line(view: BinView | None, width: int) -> Content:
+def bin_line(view: BinView | None, width: int, cuts: Cuts = UNCUT) -> Content:
     """`bin 2: 9 sequences, rows 17 204 1,204 …  positions 0‥187 | 0‥202 | …` in one line."""
     if view is None:
         return Content("")
-    head = f"bin {view.number:,}: {plural(len(view.pieces), 'sequence')}, row"
+    cut = "".join(f", {words}" for words in cut_words(cuts))
+    head = f"bin {view.number:,}: {plural(len(view.pieces), 'sequence')}{cut}, row"
     head += "s " if len(view.pieces) > 1 else " "
     numbers = [f"{piece.row:,}" for piece in view.pieces]
     spans = [f"0‥{piece.end - piece.start - 1:,}" for piece in view.pieces]
@@ -155,19 +163,20 @@ class BinText:
         return "trained" if self.trained[at] else "plain"
 
 
-def bin_text(view: BinView, rows: Mapping[Key, RowView]) -> BinText:
+def bin_text(view: BinView, rows: Mapping[Key, RowView], cuts: Cuts = UNCUT) -> BinText:
     """A bin as its sequences one after the other, each below a heading; up to the first that is not known."""
     items: list[str | Heading] = []
     firsts: list[int] = []
     tokens: list[Token] = []
     trained = bytearray()
-    for piece in view.pieces:
+    for number, piece in enumerate(view.pieces):
         row = rows.get((piece.row, piece.sequence))
         if row is None:
             items.append(Heading(f"{plural(len(view.pieces) - len(firsts), 'sequence')} on the way …"))
             break
         firsts.append(len(tokens))
-        items.append(_heading(piece, row))
+        begun, on = piece_cuts(view, number, cuts)
+        items.append(_heading(piece, row, begun))
         if row.error is not None:
             items.append(Heading(printable(row.error), "", "error"))
         kept = [token for token in row.tokens if not token.cut][piece.start : piece.end]
@@ -180,13 +189,15 @@ def bin_text(view: BinView, rows: Mapping[Key, RowView]) -> BinText:
         missing = piece.end - piece.start - len(kept)
         if missing and row.error is None:
             items.append(Heading(f"… {missing:,} more tokens"))
+        if on is not None:
+            items.append(Heading(f"{ON} row {piece.row:,} goes on in bin {on:,}"))
     return BinText(view, tuple(firsts), tuple(tokens), bytes(trained), tuple(items))
 
 
-def _heading(piece: BinPiece, row: RowView) -> Heading:
+def _heading(piece: BinPiece, row: RowView, begun: int | None) -> Heading:
     trained = sum(end - first for first, end in piece.trained)
     sequence = f"  sequence {piece.sequence + 1}" if row.sequences > 1 else ""
-    part = f"  from token {piece.start:,} on" if piece.start else ""
+    part = f"  {FROM} from bin {begun:,}, token {piece.start:,} on" if begun is not None else ""
     positions = f"positions 0‥{piece.end - piece.start - 1:,}"
     return Heading(f"row {piece.row:,}{sequence}{part}", f"{positions}  {trained:,} trained")
 
@@ -197,7 +208,8 @@ def place_line(place: Place | None) -> Content:
         return Content("")
     token = place.token
     if place.position == 0:
-        word, why = "not trained", "nothing stands before it"
+        before = "cut before it" if place.piece.start else "nothing stands before it"
+        word, why = "not trained", before
     else:
         word = "trained" if place.trained else "not trained"
         why = printable(token.why).removeprefix(f"{word}: ")

@@ -12,11 +12,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from . import statistics_view as view
+from .dialog import Dialog
 from .widgets.panel import Panel
 from .widgets.statistics import Statistics
 
@@ -51,7 +51,7 @@ class Item(NamedTuple):
     text: str
 
 
-class Choice(ModalScreen[Item | None]):
+class Choice(Dialog[Item | None]):
     """One of a few things, each explained in a line."""
 
     BINDINGS = [
@@ -98,7 +98,7 @@ class Choice(ModalScreen[Item | None]):
         self.dismiss(self._items[event.option_index])
 
 
-class Length(ModalScreen[dict[str, Any] | None]):
+class Length(Dialog[dict[str, Any] | None]):
     """The longest sequence and what becomes of longer ones, and at what cost. Gives the changes."""
 
     BINDINGS = [
@@ -168,7 +168,7 @@ class Length(ModalScreen[dict[str, Any] | None]):
         self.dismiss(changes)
 
 
-class GoTo(ModalScreen[int | None]):
+class GoTo(Dialog[int | None]):
     """The number of a row."""
 
     BINDINGS = [Binding("escape", "dismiss", "leave", show=False, id="goto.leave")]
@@ -188,7 +188,7 @@ class GoTo(ModalScreen[int | None]):
         self.dismiss(_number(event.value))
 
 
-class Words(ModalScreen[None]):
+class Words(Dialog[None]):
     """A titled text."""
 
     BINDINGS = [
@@ -213,7 +213,7 @@ class Words(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
-class OverviewScreen(ModalScreen[None]):
+class OverviewScreen(Dialog[None]):
     """The statistics, where the screen has no room for them."""
 
     BINDINGS = [Binding("escape,enter,o,q", "dismiss", "close", show=False, id="overview.close")]

@@ -8,13 +8,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import Static
 
+from .dialog import Dialog
 from .keys import key_name
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Every key that does something on the screen below, with what it does."""
 
     BINDINGS = [Binding("escape,question_mark,q", "dismiss", "close", show=False, id="help.close")]

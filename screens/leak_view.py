@@ -17,7 +17,7 @@ MUTED = "$foreground-muted"
 
 
 def leak_words(state: LeakState, refusal: str | None, *, packed: bool = True) -> Content:
-    """How the leak test stands, in one line; `refusal` says why the model cannot be packed."""
+    """How the leak test stands, as one paragraph; `refusal` says why the model cannot be packed."""
     if refusal is not None:
         style = "bold $text-error" if packed else "bold $text-warning"
         return Content.assemble(("✗ this model cannot be packed: ", style), printable(refusal))
@@ -38,7 +38,9 @@ def _leak_result(result: Mapping[str, Any]) -> Content:
     if error:
         return Content.assemble(("✗ no result: ", "bold $text-error"), printable(str(error)))
     passed = bool(result.get("passed"))
-    words = "✓ passed: nothing leaks" if passed else "✗ failed: neighbours leak"
+    words = "✓ passed: nothing leaks" if passed else "✗ failed"
+    reason = result.get("reason")
+    told = f": {printable(str(reason))}" if reason and not passed else ""
     parts = [_named(result, "attention", ""), _named(result, "sequences", " sequences")]
     parts += [_named(result, "tokens", " tokens")]
     difference, tolerance = result.get("largest_difference"), result.get("tolerance")
@@ -49,7 +51,7 @@ def _leak_result(result: Mapping[str, Any]) -> Content:
     if isinstance(seconds, int | float):
         parts.append(duration(float(seconds)))
     style = "bold $text-success" if passed else "bold $text-error"
-    return Content.assemble((words, style), "  ", ("  ".join(filter(None, parts)), MUTED))
+    return Content.assemble((words, style), f"{told}  ", ("  ".join(filter(None, parts)), MUTED))
 
 
 def _named(result: Mapping[str, Any], key: str, unit: str) -> str:

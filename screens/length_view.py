@@ -9,7 +9,7 @@ from textual.content import Content
 
 from .figures import figure
 from .packing_pictures import slider
-from .packing_view import FIGURE, MUTED, percent, plural
+from .packing_view import FIGURE, MUTED, fill_and_padding, lost_figure, plural
 
 if TYPE_CHECKING:
     from sftui.data.packing.plan import Plan
@@ -25,13 +25,22 @@ BAR_AT = 10
 
 
 def length_panel(
-    recipe: Recipe, plan: Plan | None, strategy: Packing, length: int, ends: tuple[int, int], width: int
+    recipe: Recipe,
+    plan: Plan | None,
+    strategy: Packing,
+    length: int,
+    ends: tuple[int, int],
+    width: int,
+    cut_loss: int | None = None,
 ) -> Content:
-    """The slider at `length` between its `ends`, what that length comes to, and how to go on."""
+    """The slider at `length` between its `ends`, what that length comes to, and how to go on.
+
+    `cut_loss`: see `lost_figure`.
+    """
     own, (low, high) = recipe.data.max_length, ends
     bar = slider(length, min(low, length), max(high, length), own, max(8, width - BAR_AT))
     lines = [Content.assemble((f"{length:>8,}", "bold"), "  ", bar)]
-    lines += [_pairs(pairs, width) for pairs in _figures(recipe, plan, strategy, length, width)]
+    lines += [_pairs(pairs, width) for pairs in _figures(recipe, plan, strategy, length, width, cut_loss)]
     if length == own:
         lines.append(Content.styled("← → and - + try another, x takes a number", MUTED))
     else:
@@ -45,7 +54,7 @@ def length_range(own: int, longest: int) -> tuple[int, int]:
 
 
 def _figures(
-    recipe: Recipe, plan: Plan | None, strategy: Packing, length: int, width: int
+    recipe: Recipe, plan: Plan | None, strategy: Packing, length: int, width: int, cut_loss: int | None
 ) -> list[list[tuple[str, str, str]]]:
     """(name, value, style) in lines."""
     values = [("bins", "·", ""), ("fill", "·", ""), ("steps", "·", "")]
@@ -56,13 +65,13 @@ def _figures(
         name = "refused" if policy == "error" and plan.dropped else "dropped"
         dropped = name, figure(left_out), "warning" if left_out else ""
         truncated = "truncated", figure(plan.truncated), "warning" if plan.truncated else ""
-        tokens = plan.lost_tokens + plan.of(strategy).lost_tokens
-        lost = "lost", figure(tokens), "warning" if tokens else ""
+        tokens, loses = lost_figure(plan, plan.of(strategy), cut_loss)
+        lost = "lost", tokens, "warning" if loses else ""
     if plan is not None and plan.sequences:
         summary = plan.of(strategy)
         values = [
             ("bins", "–" if strategy == "none" else figure(summary.bins), ""),
-            ("fill", percent(summary.fill), ""),
+            ("fill", fill_and_padding(summary)[0], ""),
             ("steps", figure(plan.steps(strategy)), ""),
         ]
         each = min(length, plan.longest) if strategy == "none" else length
@@ -86,8 +95,14 @@ def _pairs(pairs: Sequence[tuple[str, str, str]], width: int) -> Content:
     return Content("  ").join(cells)
 
 
-def lengths_table(own: int, plans: Mapping[int, Plan], lengths: Sequence[int], strategy: Packing) -> Content:
-    """What some lengths come to, a line each; the recipe's own is marked."""
+def lengths_table(
+    own: int,
+    plans: Mapping[int, Plan],
+    lengths: Sequence[int],
+    strategy: Packing,
+    cut_loss: int | None = None,
+) -> Content:
+    """What some lengths come to, a line each; the recipe's own, whose cuts lose `cut_loss`, is marked."""
     if not lengths:
         return Content("")
     head = f"{'length':>8}{'bins':>{FIGURE}}{'fill':>{FIGURE}}{'dropped':>{FIGURE + 1}}"
@@ -99,9 +114,9 @@ def lengths_table(own: int, plans: Mapping[int, Plan], lengths: Sequence[int], s
             summary = plan.of(strategy)
             bins = "–" if strategy == "none" else figure(summary.bins)
             cells = (
-                f"{bins:>{FIGURE}}{percent(summary.fill):>{FIGURE}}"
+                f"{bins:>{FIGURE}}{fill_and_padding(summary)[0]:>{FIGURE}}"
                 f"{figure(plan.dropped + plan.untrained):>{FIGURE + 1}}"
-                f"{figure(plan.lost_tokens + summary.lost_tokens):>{FIGURE}}"
+                f"{lost_figure(plan, summary, cut_loss if length == own else None)[0]:>{FIGURE}}"
                 f"{figure(plan.steps(strategy)):>{FIGURE}}"
             )
         here = length == own

@@ -101,6 +101,8 @@ class PackingScreen(Frame):
         if opened:
             self._facts.open(desk)
             self._bins.close()
+        if before is not None and before.data != recipe.data:
+            self._facts.forget_cut_loss()
         if opened or before is None or before.data.max_length != recipe.data.max_length:
             self._lengths.length = recipe.data.max_length
         self._recipe = recipe
@@ -152,9 +154,10 @@ class PackingScreen(Frame):
             return
         if problem is not None:
             self._panels["problem"].show(data_view.problem(problem))
-        self._panels["subject"].show(view.subject(recipe, plan, overview, self.size.width - 2))
-        self._strategies.show(plan, recipe.data.packing)
-        self._lengths.show(recipe, self._facts.plans, self._strategies.list.strategy)
+        cut_loss = self._facts.cut_loss(plan)
+        self._panels["subject"].show(view.subject(recipe, plan, overview, self.size.width - 2, cut_loss))
+        self._strategies.show(plan, recipe.data.packing, cut_loss)
+        self._lengths.show(recipe, self._facts.plans, self._strategies.list.strategy, cut_loss)
         bins = self._facts.bins
         self._bins.show(bins, recipe.data.packing, view.no_bins(plan, overview, self._facts.problem))
         self.set_class(self._bins.is_open, "-open")
@@ -173,7 +176,8 @@ class PackingScreen(Frame):
         """The bin under the cursor."""
         self._pace.move()
         if self._detail.display:
-            self._detail.show(self._bins.list.current, self.app.glyphs)
+            bins = self._bins.list
+            self._detail.show(bins.current, bins.cuts(bins.cursor), self.app.glyphs)
 
     @on(TokenView.Moved)
     def _moved(self) -> None:
@@ -331,7 +335,8 @@ class PackingScreen(Frame):
         """Go to a bin by its number or by a row's."""
         from .packing_choices import GoToBin
 
-        self.app.push_screen(GoToBin(self._bins.list.count), self._go_to)
+        rows = self._overview.rows if self._overview is not None else 0
+        self.app.push_screen(GoToBin(self._bins.list.count, rows), self._go_to)
 
     def _go_to(self, target: Target | None) -> None:
         if target is None:

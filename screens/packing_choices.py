@@ -10,10 +10,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from .bin_view import attention_words, bin_title
+from .dialog import Dialog
+from .figures import figure
 from .packing_pictures import attention
 from .widgets.panel import Panel
 
@@ -30,28 +31,46 @@ class Target(NamedTuple):
     number: int
 
 
-class GoToBin(ModalScreen[Target | None]):
+class GoToBin(Dialog[Target | None]):
     """The number of a bin, or `row` and the number of a row."""
 
     BINDINGS = [Binding("escape", "dismiss", "leave", show=False, id="gotobin.leave")]
 
-    def __init__(self, bins: int) -> None:
+    def __init__(self, bins: int, rows: int) -> None:
         super().__init__()
-        self._bins = bins
+        self._bins, self._rows = bins, rows
+        self._problem = Panel(id="goto-problem")
 
     def compose(self) -> ComposeResult:
         """A field."""
         with Vertical(id="goto-bin") as box:
-            yield Input(
-                placeholder=f"0 to {self._bins - 1:,}, or row 17",
-                restrict=r"(r(ow?)?)? ?[0-9,_]*",
-                compact=True,
-            )
+            yield Input(placeholder=f"0 to {self._bins - 1:,}, or row 17", max_length=24, compact=True)
+            yield self._problem
         box.border_title = "go to bin, or to the bin of a row"
 
     @on(Input.Submitted)
     def _go(self, event: Input.Submitted) -> None:
-        self.dismiss(target_of(event.value))
+        target = target_of(event.value)
+        problem = target_problem(target, self._bins, self._rows)
+        if problem is None:
+            self.dismiss(target)
+        else:
+            self._problem.show(Content.styled(problem, "$text-error"))
+
+    @on(Input.Changed)
+    def _typed(self) -> None:
+        self._problem.show(Content(""))
+
+
+def target_problem(target: Target | None, bins: int, rows: int) -> str | None:
+    """Why there is no such bin or row, of so many; None where there is."""
+    if target is None:
+        return "expected a number, or row and a number"
+    count = rows if target.kind == "row" else bins
+    if target.number < count:
+        return None
+    number = figure(target.number)
+    return f"there is no {target.kind} {number}: the last is {count - 1:,}"
 
 
 def target_of(text: str) -> Target | None:
@@ -63,7 +82,7 @@ def target_of(text: str) -> Target | None:
     return Target("row" if found[1] else "bin", number)
 
 
-class AttentionScreen(ModalScreen[None]):
+class AttentionScreen(Dialog[None]):
     """The attention pattern of a bin, as large as the terminal allows."""
 
     BINDINGS = [Binding("escape,enter,a,q", "dismiss", "close", show=False, id="attention.close")]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from sftui.data.packing.bins import Bins
     from sftui.data.packing.plan import Plan
+    from sftui.data.packing.summary import Summary
     from sftui.recipe import Packing
 
     from .desk import Desk
@@ -30,6 +31,7 @@ class Facts:
         self.plans: dict[int, Plan] = {}
         self.bins: Bins | None = None
         self.problem: str | None = None
+        self._cut_loss: tuple[Summary, int] | None = None
         self._start, self._changed = start, changed
         self._desk: Desk | None = None
         self._stamp = 0
@@ -44,6 +46,7 @@ class Facts:
         """Another dataset: nothing is known of it."""
         self._desk = desk
         self.plans, self.bins, self.problem = {}, None, None
+        self._cut_loss = None
         self.renew()
 
     def renew(self) -> None:
@@ -53,6 +56,20 @@ class Facts:
     def forget_bins(self) -> None:
         """They are not those of the rows any more."""
         self.bins = None
+        self.forget_cut_loss()
+
+    def forget_cut_loss(self) -> None:
+        """Other tokens may be trained."""
+        self._cut_loss = None
+
+    def cut_loss(self, plan: Plan | None) -> int | None:
+        """Tokens that wrapped's cuts lose; None where its bins have not been looked at."""
+        if plan is None or self._cut_loss is None:
+            return None
+        summary, lost = self._cut_loss
+        wrapped = plan.of("wrapped")
+        same = (summary.max_length, summary.sequences, summary.tokens)
+        return lost if same == (wrapped.max_length, wrapped.sequences, wrapped.tokens) else None
 
     def want(self, lengths: tuple[int, ...], table: tuple[int, ...], strategy: Packing | None) -> None:
         """Plans of `lengths` first, then of `table`, and the bins of a strategy."""
@@ -96,6 +113,9 @@ class Facts:
             while (desk := self._desk) is not None and (wanted := self._next_bins()) is not None:
                 self._asked_bins = wanted
                 bins = await self._answer(partial(desk.bins, wanted[1]))
+                if bins is not None and bins.summary.strategy == "wrapped":
+                    lost = await asyncio.to_thread(bins.lost_tokens)
+                    self._cut_loss = (bins.summary, lost) if desk is self._desk else None
                 if desk is self._desk:
                     self.bins = bins
                     self._changed()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from .bin_cuts import FROM, ON, UNCUT, Cuts
 from .widgets.braille import GLYPHS, GlyphName
 from .widgets.histogram import BARS
 
@@ -23,11 +24,12 @@ STYLES = ("even", "odd", "even-trained", "odd-trained", "room")
 Cells = list[tuple[str, str]]
 
 
-def bin_cells(view: BinView, width: int) -> Cells:
+def bin_cells(view: BinView, width: int, cuts: Cuts = UNCUT) -> Cells:
     """A bin in `width` cells, to scale: each sequence from where it begins, room left as dots.
 
     A sequence begins in the cell nearest to its first token, even if it ends there too: none is left out
-    and none moves another. (text, style) pairs of neighbouring cells that look the same.
+    and none moves another; a sequence that is cut has a sign at that end. (text, style) pairs of neighbouring
+    cells that look the same.
     """
     if width < 1 or not view.max_length:
         return []
@@ -56,6 +58,10 @@ def bin_cells(view: BinView, width: int) -> Cells:
             text = TRAINED if taught else PLAIN
             if begins[cell]:
                 text = SEVERAL if begins[cell] > 1 else BEGIN
+            if cell == 0 and cuts.begun is not None:
+                text = FROM
+            if cuts.on is not None and (cell == width - 1 or owner[cell + 1] < 0):
+                text = ON
             style = f"{'odd' if number % 2 else 'even'}{'-trained' if taught else ''}"
         if cells and cells[-1][1] == style:
             cells[-1] = cells[-1][0] + text, style

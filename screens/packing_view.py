@@ -8,7 +8,7 @@ from textual.content import Content
 
 from sftui.printable import printable
 
-from .figures import WIDTH, figure
+from .figures import WIDTH, brief, figure
 from .packing_pictures import TRAINED
 
 if TYPE_CHECKING:
@@ -24,8 +24,12 @@ STRATEGIES: tuple[Packing, ...] = ("none", "next_fit", "best_fit", "wrapped")
 # Cells: a strategy's name with the mark of the recipe's choice, and a figure with its gap.
 NAME = 10
 FIGURE = WIDTH + 1
+# Columns whose names are wider.
+EXTRA = {"padding": 1, "seq/step": 2}
 # The right end of the subject line while not all is known.
 STATE = 24
+# Cells of the subject line from which on figures have units.
+ROOM_FOR_UNITS = 70
 MUTED = "$foreground-muted"
 
 NO_RECIPE = Content.assemble(
@@ -36,8 +40,45 @@ NO_RECIPE = Content.assemble(
 
 
 def percent(share: float) -> str:
-    """`99.4%`; only what is whole is 100%."""
-    return "100%" if share >= 1 else f"{min(share, 0.999):.1%}"
+    """`99.4%`, rounded down: only what is whole is 100%."""
+    return "100%" if share >= 1 else f"{_full(share):.1f}%"
+
+
+def _full(share: float) -> float:
+    return int(share * 1000) / 10
+
+
+def fill_and_padding(summary: Summary) -> tuple[str, str]:
+    """Shares of the room that add up to 100%; with `~` where they are to be expected of drawn batches."""
+    about = "~" if summary.strategy == "none" and not summary.exact else ""
+    return about + percent(summary.fill), f"{about}{100 - _full(min(summary.fill, 1.0)):.1f}%"
+
+
+def lost_figure(plan: Plan, summary: Summary, cut_loss: int | None) -> tuple[str, bool]:
+    """Tokens that are not trained, too long or cut, and whether there are any.
+
+    `cut_loss` is what the cuts lose, None where only the most is known: `≤1,204`.
+    """
+    if not summary.cut:
+        cut_loss = 0
+    if cut_loss is None:
+        return f"≤{brief(plan.lost_tokens + summary.lost_tokens)}", True
+    lost = plan.lost_tokens + cut_loss
+    return figure(lost), lost > 0
+
+
+def speedup(plan: Plan, strategy: Packing) -> str:
+    """`2.14×`; `~` where padded batches are drawn at random."""
+    about = "" if strategy == "none" or plan.of("none").exact else "~"
+    faster = plan.speedup(strategy)
+    return f"{about}{faster:.{2 if faster < 9.995 else 1}f}×"
+
+
+def sequences_a_step(plan: Plan, strategy: Packing) -> str:
+    """How many sequences one optimizer step sees, on average: `8`, `18`, `2.4`."""
+    bins = plan.of(strategy).bins
+    many = plan.sequences * min(plan.step_batches, bins) / bins if bins else 0.0
+    return f"{many:.1f}" if many < 10 and not many.is_integer() else figure(round(many))
 
 
 def plural(count: int, word: str, words: str = "") -> str:
@@ -48,32 +89,36 @@ def plural(count: int, word: str, words: str = "") -> str:
 # -- the subject
 
 
-def subject(recipe: Recipe, plan: Plan | None, overview: Overview | None, width: int) -> Content:
+def subject(
+    recipe: Recipe, plan: Plan | None, overview: Overview | None, width: int, cut_loss: int | None = None
+) -> Content:
     """What the recipe's packing makes of its rows, in one line; what matters least gives way first."""
     packing = recipe.data.packing
     state = _state(plan, overview)
     # (text, style, how soon it gives way)
     parts: list[tuple[str, str, int]] = [
         (packing if packing != "none" else "not packed", "bold", 0),
-        (f"max_length {recipe.data.max_length:,}", "", 5),
+        (f"max_length {recipe.data.max_length:,}", "", 6),
     ]
     if plan is not None and plan.sequences:
         summary = plan.of(packing)
-        lost = plan.lost_tokens + summary.lost_tokens
+        lost, loses = lost_figure(plan, summary, cut_loss)
+        unit = " tokens" if loses and width >= ROOM_FOR_UNITS else ""
+        fill, padding = fill_and_padding(summary)
         sequences = figure(plan.sequences)
         bins = f" → {figure(summary.bins)} bins" if packing != "none" else ""
         parts += [
-            (f"{sequences} sequences{bins}", "", 1 if bins else 5),
-            (f"fill {percent(summary.fill)}", "bold", 2),
-            (f"padding {percent(1 - summary.fill)}", "", 8),
-            (f"lost {figure(lost)}{' tokens' if lost else ''}", "bold $text-warning" if lost else "", 4),
-            (f"{figure(plan.steps(packing))} steps an epoch", "", 6),
+            (f"{sequences} sequences{bins}", "", 1 if bins else 6),
+            (f"fill {fill}", "bold", 3),
+            (f"padding {padding}", "", 9),
+            (f"lost {lost}{unit}", "bold $text-warning" if loses else "", 2 if loses else 5),
+            (f"{figure(plan.steps(packing))} steps an epoch", "", 7),
         ]
         best = packing if packing != "none" else "best_fit"
-        faster = f"speed-up {plan.speedup(best):.2f}×"
+        faster = f"speed-up {speedup(plan, best)}"
         if best != packing:
             faster = f"{best}: {figure(plan.of(best).bins)} bins, {faster}"
-        parts.append((faster, "", 7 if best == packing else 3))
+        parts.append((faster, "", 8 if best == packing else 4))
     room = width - (state.cell_length + 2 if state.cell_length else 0)
     while len(parts) > 1 and sum(len(text) + 2 for text, _, _ in parts) - 2 > room:
         parts.remove(max(parts, key=lambda part: part[2]))
@@ -105,47 +150,58 @@ def share_of(share: float) -> str:
 
 def strategy_heading(width: int) -> str:
     """The names of the columns."""
-    names = ["bins", "fill", "padding", "lost", "steps", "speed"]
     each = _column(width)
-    if not _has_padding(width):
-        names.remove("padding")
-    return f"{'':{NAME}}" + "".join(f"{name:>{each + (name == 'padding')}}" for name in names)
+    return f"{'':{NAME}}" + "".join(f"{name:>{each + EXTRA.get(name, 0)}}" for name in _columns(width))
 
 
-def strategy_line(plan: Plan | None, strategy: Packing, chosen: Packing, width: int) -> list[tuple[str, str]]:
-    """Bins, fill, padding, tokens lost, steps an epoch, and how much faster than padded batches."""
-    each = _column(width)
+def strategy_line(
+    plan: Plan | None, strategy: Packing, chosen: Packing, width: int, cut_loss: int | None = None
+) -> list[tuple[str, str]]:
+    """Bins, fill, padding, tokens lost, steps an epoch, sequences a step, and how much faster than padded
+    batches; padding and sequences where there is room. `cut_loss`: see `lost_figure`.
+    """
+    each, names = _column(width), _columns(width)
     name = (f"{strategy + (' ◂' if strategy == chosen else ''):{NAME}}", "")
     if plan is None or not plan.sequences:
-        columns = 6 if _has_padding(width) else 5
-        return [name, (f"{'·':>{each}}" * columns, "muted")]
+        return [name, *((f"{'·':>{each + EXTRA.get(column, 0)}}", "muted") for column in names)]
     summary = plan.of(strategy)
     bins = "–" if strategy == "none" else figure(summary.bins)
-    about = "~" if plan.exact and not summary.exact and strategy != "none" else ""
-    lost = plan.lost_tokens + summary.lost_tokens
-    parts = [name, (f"{about + bins:>{each}}", ""), (f"{percent(summary.fill):>{each}}", "")]
-    if _has_padding(width):
-        parts.append((f"{percent(1 - summary.fill):>{each + 1}}", ""))
-    return [
-        *parts,
-        (f"{figure(lost):>{each}}", "warning" if lost else ""),
-        (f"{figure(plan.steps(strategy)):>{each}}", ""),
-        (f"{f'{plan.speedup(strategy):.2f}×':>{each}}", ""),
-    ]
+    if plan.exact and not summary.exact and strategy == "next_fit":
+        bins = f"~{brief(summary.bins)}"
+    lost, loses = lost_figure(plan, summary, cut_loss)
+    fill, padding = fill_and_padding(summary)
+    texts = {
+        "bins": bins,
+        "fill": fill,
+        "padding": padding,
+        "lost": lost,
+        "steps": figure(plan.steps(strategy)),
+        "seq/step": sequences_a_step(plan, strategy),
+        "speed": speedup(plan, strategy),
+    }
+    styles = {"lost": "warning" if loses else ""}
+    cells = ((f"{texts[column]:>{each + EXTRA.get(column, 0)}}", styles.get(column, "")) for column in names)
+    return [name, *cells]
 
 
-def _has_padding(width: int) -> bool:
-    return width >= NAME + 6 * FIGURE + 1
+def _columns(width: int) -> list[str]:
+    """The columns that there is room for."""
+    names = ["bins", "fill", "padding", "lost", "steps", "seq/step", "speed"]
+    for spare in ("seq/step", "padding"):
+        if width < NAME + sum(FIGURE + EXTRA.get(name, 0) for name in names):
+            names.remove(spare)
+    return names
 
 
 def _column(width: int) -> int:
     """Cells of a column: a little wider where there is room."""
-    columns = 6 if _has_padding(width) else 5
-    return FIGURE + min(max(width - NAME - columns * FIGURE - 1, 0) // columns, 3)
+    names = _columns(width)
+    least = NAME + sum(FIGURE + EXTRA.get(name, 0) for name in names)
+    return FIGURE + min(max(width - least, 0) // len(names), 3)
 
 
-def strategy_words(plan: Plan | None, strategy: Packing) -> Content:
-    """Two lines: how a strategy goes about it, and what that comes to."""
+def strategy_words(plan: Plan | None, strategy: Packing, *, more: bool = False) -> Content:
+    """Two lines: how a strategy goes about it, and what that comes to; `more`: what steps and speed mean."""
     summary = plan.of(strategy) if plan is not None and plan.sequences else None
     first = {
         "none": "batches of {batch}, padded to the longest",
@@ -154,14 +210,22 @@ def strategy_words(plan: Plan | None, strategy: Packing) -> Content:
         "wrapped": "end to end, cut where a bin is full",
     }[strategy]
     first = first.format(batch=plan.batch_size if plan is not None else 1)
-    return Content.assemble((f"{first}\n", ""), (_comes_to(plan, summary), MUTED))
+    second = _comes_to(plan, summary)
+    if more and plan is not None and plan.sequences:
+        steps, batches = sequences_a_step(plan, strategy), sequences_a_step(plan, "none")
+        unpacked = f" ({batches} without packing)" if strategy != "none" else ""
+        second += f"\n{steps} sequences an optimizer step{unpacked}"
+        second += f"\nspeed: tokens computed by padded batches of {plan.batch_size:,},\n"
+        second += "over those in the bins"
+    return Content.assemble((f"{first}\n", ""), (second, MUTED))
 
 
 def _comes_to(plan: Plan | None, summary: Summary | None) -> str:
     if plan is None or summary is None:
         return ""
     if summary.strategy == "none":
-        return f"{figure(summary.padded_tokens - summary.tokens)} tokens of padding in an epoch"
+        about = "" if summary.exact else "~"
+        return f"{about}{figure(summary.padded_tokens - summary.tokens)} tokens of padding in an epoch"
     if summary.strategy == "wrapped":
         return f"{plural(summary.cut, 'sequence')} cut in two or more"
     return f"no packing takes fewer than {plural(summary.lower_bound, 'bin')}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.style import Style
 from textual.cache import LRUCache
 
+from ..bin_cuts import UNCUT, Cuts, cuts_of
 from ..figures import WIDTH, figure
 from ..packing_pictures import STYLES, Cells, bin_cells
 from .line_list import LineList
@@ -66,6 +67,13 @@ class BinList(LineList):
         """The bin under the cursor."""
         return self.view(self.cursor)
 
+    def cuts(self, index: int) -> Cuts:
+        """How a bin is cut."""
+        view = self.view(index)
+        if view is None or self.bins is None or self.bins.summary.strategy != "wrapped":
+            return UNCUT
+        return cuts_of(view, self.view(index + 1))
+
     def _make_styles(self) -> dict[str, Style]:
         own = {name: Style(color=self.get_component_rich_style(f"bin-list--{name}").color) for name in STYLES}
         return super()._make_styles() | own
@@ -83,5 +91,5 @@ class BinList(LineList):
             return []
         digits = max(5, len(f"{max(self.count - 1, 0):,}"))
         left, right = f"{view.number:>{digits},} ", f"{figure(view.tokens):>{WIDTH + 1}} "
-        cells: Cells = bin_cells(view, width - len(left) - len(right))
+        cells: Cells = bin_cells(view, width - len(left) - len(right), self.cuts(index))
         return [(left, "muted"), *cells, (right, "")]

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.message import Message
 
+from ..bin_cuts import UNCUT, Cuts
 from ..bin_view import BinText, Key, Place, bin_text
 from .conversation import row_of
+from .token_layout import Document
 from .token_view import TokenView
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class BinTokens(TokenView):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.bin: BinView | None = None
+        self.cuts = UNCUT
         self._text: BinText | None = None
         self._fetch: Fetch | None = None
         self._rows: dict[Key, RowView] = {}
@@ -49,10 +52,10 @@ class BinTokens(TokenView):
         """Where the token under the cursor stands."""
         return self._text.place(self.cursor) if self._text is not None else None
 
-    def open(self, view: BinView | None, fetch: Fetch | None) -> None:
-        """Show a bin, or none; `fetch(row, sequence)` gives its rows."""
+    def open(self, view: BinView | None, fetch: Fetch | None, cuts: Cuts = UNCUT) -> None:
+        """Show a bin and how it is cut, or none; `fetch(row, sequence)` gives its rows."""
         self._opening += 1
-        self.bin, self._fetch, self._rows, self._under_way = view, fetch, {}, 0
+        self.bin, self.cuts, self._fetch, self._rows, self._under_way = view, cuts, fetch, {}, 0
         pieces = view.pieces if view is not None else ()
         # Last first: they are taken from the end.
         self._wanted = list(dict.fromkeys((piece.row, piece.sequence) for piece in reversed(pieces)))
@@ -76,16 +79,15 @@ class BinTokens(TokenView):
         self._ask()
         complete = not self._wanted and not self._under_way
         if complete or not self._text.tokens:
-            text = bin_text(self._text.view, self._rows)
+            text = bin_text(self._text.view, self._rows, self.cuts)
             if complete or len(text.tokens) >= SCREENFUL:
                 self._show(keep=bool(self._text.tokens))
 
     def _show(self, *, keep: bool) -> None:
         """Lay out what is known; cursor and first line in view stay if asked for."""
         cursor, top = self.cursor, round(self.scroll_y)
-        self._text = bin_text(self.bin, self._rows) if self.bin is not None else None
-        if self._text is not None:
-            self.show(self._text.document)
+        self._text = bin_text(self.bin, self._rows, self.cuts) if self.bin is not None else None
+        self.show(self._text.document if self._text is not None else Document())
         if keep:
             self.scroll_to(y=top, animate=False, force=True)
             self.go_to(cursor)

@@ -88,7 +88,7 @@ class BinsPane(Vertical):
         found = self.list.current
         if found is not None:
             self.add_class("-open")
-            self.tokens.open(found, fetch)
+            self.tokens.open(found, fetch, self.list.cuts(found.number))
             self.retitle()
 
     def close(self) -> None:
@@ -104,8 +104,9 @@ class BinsPane(Vertical):
         """Title and line say what is shown."""
         opened, bins = self.tokens.bin, self.list.bins
         if opened is not None:
-            self.border_title = Content(view.bin_title(opened, self.size.width))
+            self.border_title = Content(view.bin_title(opened, self.size.width, self.tokens.cuts))
             self._line.show(view.place_line(self.tokens.place))
             return
         self.border_title = Content(packing_view.bins_title(bins.summary if bins else None, self._chosen))
-        self._line.show(view.bin_line(self.list.current, self._line.size.width))
+        cuts = self.list.cuts(self.list.cursor)
+        self._line.show(view.bin_line(self.list.current, self._line.size.width, cuts))

@@ -10,11 +10,16 @@ from ..leak_view import leak_words
 from .panel import Panel
 
 if TYPE_CHECKING:
+    from textual.content import Content
+    from textual.notifications import SeverityLevel
+
     from sftui.recipe import Recipe
 
 
 class LeakPanel(Panel):
-    """One line. A result holds for a model and a way to pack: with others it is dropped."""
+    """A paragraph; a click shows all of it. A result holds for what the test depends on: with another model,
+    adapter, data section, batch size or seed it is dropped.
+    """
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -36,7 +41,9 @@ class LeakPanel(Panel):
     def adopt(self, recipe: Recipe) -> None:
         """The recipe may be another."""
         self._recipe = recipe
-        holds_for = recipe.model, recipe.data.packing
+        training = recipe.training
+        batch = training.per_device_train_batch_size, training.seed
+        holds_for = recipe.model, recipe.adapter, recipe.data, *batch
         if holds_for != self._holds_for:
             self._holds_for = holds_for
             self._check.drop()
@@ -46,6 +53,8 @@ class LeakPanel(Panel):
         """Run the test, or end it."""
         if self._check.state.state == "running":
             self._check.drop()
+        elif self._refusal is not None:
+            self._tell()
         elif self._packed and self._recipe is not None:
             self.run_worker(self._check.start(self._recipe.model_dump_json()), group="leak")
 
@@ -62,9 +71,22 @@ class LeakPanel(Panel):
         self._refusal = await asyncio.to_thread(refusal_of, name, revision)
         self._say()
 
+    def on_click(self) -> None:
+        """There may be more of it than there is room for."""
+        self._tell()
+
+    def _tell(self) -> None:
+        severity: SeverityLevel = "error" if self._refusal is not None else "information"
+        self.notify(str(self._words), severity=severity, timeout=12, markup=False)
+
     def _say(self) -> None:
         if self.is_mounted:
-            self.show(leak_words(self._check.state, self._refusal, packed=self._packed))
+            self.show(self._words)
+            self.refresh(layout=True)  # it may take more lines than before
+
+    @property
+    def _words(self) -> Content:
+        return leak_words(self._check.state, self._refusal, packed=self._packed)
 
     @property
     def _packed(self) -> bool:

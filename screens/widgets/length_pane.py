@@ -67,16 +67,24 @@ class LengthPane(Vertical):
         """What stands here depends on the room; that of slider and table is known after this."""
         self.call_after_refresh(self.post_message, self.Resized())
 
-    def show(self, recipe: Recipe, plans: Mapping[int, Plan], strategy: Packing) -> None:
-        """What lengths come to under a strategy."""
+    def show(
+        self, recipe: Recipe, plans: Mapping[int, Plan], strategy: Packing, cut_loss: int | None
+    ) -> None:
+        """What lengths come to under a strategy; `cut_loss` of the recipe's own is what its cuts lose."""
         length, own = self.length or recipe.data.max_length, recipe.data.max_length
         plan = plans.get(own)
         self._ends = view.length_range(own, plan.longest if plan is not None else 0)
         words = view.length_panel(
-            recipe, plans.get(length), strategy, length, self._ends, self.slider.size.width
+            recipe,
+            plans.get(length),
+            strategy,
+            length,
+            self._ends,
+            self.slider.size.width,
+            cut_loss if length == own else None,
         )
         self.slider.show(words)
-        self._table.show(view.lengths_table(own, plans, self.table(own), strategy))
+        self._table.show(view.lengths_table(own, plans, self.table(own), strategy, cut_loss))
 
     def table(self, own: int) -> list[int]:
         """The lengths for which there is room in the table; none while it is hidden."""

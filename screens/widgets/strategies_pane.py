@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from sftui.recipe import Packing
 
 
+# Lines of a terminal from which on it is told what steps and speed mean.
+MORE_WORDS = 38
+
+
 class StrategiesPane(Vertical):
     """The names of the columns, a line a strategy, two lines of words."""
 
@@ -43,8 +47,10 @@ class StrategiesPane(Vertical):
     def _name_columns(self) -> None:
         self._columns.show(Content(self.list.heading()))
 
-    def show(self, plan: Plan | None, chosen: Packing) -> None:
-        """Show a plan; `chosen` is the recipe's."""
-        self.list.show(plan, chosen)
+    def show(self, plan: Plan | None, chosen: Packing, cut_loss: int | None) -> None:
+        """Show a plan; `chosen` is the recipe's, `cut_loss` what the cuts of wrapped lose, if known."""
+        self.list.show(plan, chosen, cut_loss)
         self._name_columns()
-        self._words.show(view.strategy_words(plan, self.list.strategy))
+        self._words.show(
+            view.strategy_words(plan, self.list.strategy, more=self.app.size.height >= MORE_WORDS)
+        )

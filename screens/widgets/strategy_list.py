@@ -19,6 +19,7 @@ class StrategyList(LineList):
         super().__init__(id=id)
         self.plan: Plan | None = None
         self.chosen: Packing = "none"
+        self._cut_loss: int | None = None
         self.count = len(view.STRATEGIES)
 
     @property
@@ -26,14 +27,14 @@ class StrategyList(LineList):
         """The one under the cursor."""
         return view.STRATEGIES[self.cursor]
 
-    def show(self, plan: Plan | None, chosen: Packing) -> None:
+    def show(self, plan: Plan | None, chosen: Packing, cut_loss: int | None) -> None:
         """Show a plan; the cursor goes to what the recipe has when that is another."""
         if chosen != self.chosen:
             self.chosen = chosen
             self.go_to(view.STRATEGIES.index(chosen))
-        elif plan == self.plan:
+        elif (plan, cut_loss) == (self.plan, self._cut_loss):
             return
-        self.plan = plan
+        self.plan, self._cut_loss = plan, cut_loss
         self.set_count(len(view.STRATEGIES))
 
     def heading(self) -> str:
@@ -42,4 +43,5 @@ class StrategyList(LineList):
 
     def line(self, index: int, width: int) -> list[tuple[str, str]]:
         """One strategy."""
-        return view.strategy_line(self.plan, view.STRATEGIES[index], self.chosen, width)
+        strategy = view.STRATEGIES[index]
+        return view.strategy_line(self.plan, strategy, self.chosen, width, self._cut_loss)

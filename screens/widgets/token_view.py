@@ -81,7 +81,7 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def show(self, document: Document) -> None:
         """Show another document, from its beginning."""
-        self._document, self.cursor = document, 0
+        self._document, self.cursor, self._target = document, 0, None
         self.scroll_to(y=0, animate=False, force=True)
         self._lay_out()
 
@@ -96,12 +96,15 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         """Begin anew; the cursor's line stays in view where the same document is laid out otherwise."""
         document = self._document
         width = self.scrollable_content_region.width - INDENT
+        self._strips.clear()
         if width < 1:
+            # Hidden: laid out when it is shown; lines of another document must not be drawn until then.
+            self._layout = Layout((), 1)
             return
         breaks = document.cursor or self.spaces
         self._layout = Layout(document.items(), width, spaces=self.spaces, breaks=breaks)
-        self._target = self.cursor if keep else None
-        self._strips.clear()
+        if keep and self._target is None:
+            self._target = self.cursor
         self._go_on(self._layout)
 
     def _go_on(self, layout: Layout) -> None:
@@ -118,6 +121,10 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
         if not layout.complete:
             self.call_later(self._go_on, layout)
+
+    def on_show(self) -> None:
+        """What came while it was hidden is laid out now."""
+        self.on_resize()
 
     def on_resize(self) -> None:
         """Lines have another width."""

@@ -76,6 +76,14 @@ class FakeBins:
             counts[-(-tokens * 20 // self.layout.max_length) - 1] += 1
         return tuple(counts)
 
+    def lost_tokens(self) -> int:
+        pieces = (piece for number in range(len(self)) for piece in self.layout.pieces(number))
+        return sum(
+            any(first <= start < last for first, last in self._trained(self._rows[at]))
+            for at, start, _ in pieces
+            if start
+        )
+
     def bin_of(self, row: int) -> int | None:
         return int(self.layout.bins_of()[self._rows.index(row)]) if row in self._rows else None
 

@@ -13,6 +13,7 @@ import pytest
 from sftui.screens.app import Workbench
 from sftui.screens.help import bindings_of
 from sftui.screens.packing import PackingScreen
+from sftui.screens.packing_view import percent
 from sftui.screens.widgets.strategy_list import StrategyList
 
 from .conftest import Runs
@@ -59,11 +60,11 @@ async def test_numbers_agree_with_the_plan_and_the_recipe_is_marked(folder: Path
         plan = opened.desk.plan().result()
         best, wrapped = plan.of("best_fit"), plan.of("wrapped")
         line = next(line for line in shown.splitlines() if "best_fit ◂" in line)
-        for expected in (f"{best.bins:,}", f"{best.fill:.1%}", f"{plan.speedup('best_fit'):.2f}×"):
+        for expected in (f"{best.bins:,}", percent(best.fill), f"~{plan.speedup('best_fit'):.2f}×"):
             assert expected in line
         assert f" {plan.steps('best_fit')} " in line and f" {plan.lost_tokens:,} " in line
         line = next(line for line in shown.splitlines() if " wrapped " in line)
-        assert f"{plan.lost_tokens + wrapped.lost_tokens:,}" in line and wrapped.lost_tokens > 0
+        assert f" ≤{plan.lost_tokens + wrapped.lost_tokens:,} " in line and wrapped.lost_tokens > 0
         assert f"no packing takes fewer than {best.lower_bound:,} bins" in shown
 
 
@@ -118,7 +119,7 @@ async def test_no_packing_says_what_packing_would_bring(folder: Path) -> None:
     async with opened.run_test() as pilot:
         shown = await packing(opened, pilot)
         assert "not packed" in shown and "none ◂" in shown and "sequences, each alone" in shown
-        assert re.search(r"best_fit: \d+ bins, speed-up 1\.\d\d×", shown)
+        assert re.search(r"best_fit: \d+ bins, speed-up ~1\.\d\d×", shown)
 
 
 async def test_a_length_that_no_row_has_leaves_nothing_to_pack_and_says_so(folder: Path) -> None:
@@ -145,6 +146,35 @@ async def test_the_strategy_under_the_cursor_shows_its_bins_and_enter_chooses_it
         await pilot.press("S")
         await until(pilot, "saved into")
         assert "packing: wrapped" in opened.file.read_text()
+
+
+async def test_the_loss_of_cuts_is_exact_once_the_bins_of_wrapped_are_known(folder: Path) -> None:
+    opened = Open(folder, PACKED)
+    async with opened.run_test() as pilot:
+        assert "≤" in await packing(opened, pilot)
+        await pilot.press("tab", "down")
+        await until(pilot, "wrapped, not chosen")
+        await pilot.pause(0.2)
+        plan, found = opened.desk.plan().result(), opened.desk.bins("wrapped").result()
+        lost = plan.lost_tokens + found.lost_tokens()
+        assert plan.lost_tokens < lost < plan.lost_tokens + found.summary.lost_tokens
+        shown = screen_text(opened.app)
+        line = next(line for line in shown.splitlines() if "▌wrapped " in line)
+        assert f" {lost:,} " in line and "≤" not in line
+        here = next(line for line in shown.splitlines() if "│ ▸    400" in line)
+        assert f" {lost:,} " in here
+        await pilot.press("enter")
+        await until(pilot, f"lost {lost:,} tokens")
+
+
+async def test_steps_and_speed_are_told_in_words_where_there_is_room(folder: Path) -> None:
+    opened = Open(folder, PACKED)
+    async with opened.run_test() as pilot:
+        shown = await packing(opened, pilot)
+        plan = opened.desk.plan().result()
+        many = plan.sequences * plan.step_batches / plan.of("best_fit").bins
+        assert f"{round(many)} sequences an optimizer step ({plan.step_batches} without packing)" in shown
+        assert "speed: tokens computed by padded batches of 4," in shown and "over those in the bins" in shown
 
 
 async def test_escape_leads_from_the_strategies_back_to_the_recipes_own(folder: Path) -> None:

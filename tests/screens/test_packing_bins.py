@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
 from sftui.screens.data import DataScreen
+from sftui.screens.dialog import Dialog
 from sftui.screens.packing import PackingScreen
+from sftui.screens.packing_choices import GoToBin
 
 from .data_screen_fixtures import Open, settle
 from .packing_screen_fixtures import PACKED, at, bins, packing, tokens
@@ -123,9 +126,94 @@ async def test_bins_are_gone_to_by_number_and_by_row(folder: Path) -> None:
         assert found is not None and 12 in [piece.row for piece in found.pieces]
         await pilot.press("g", *"r5", "enter")
         await until(pilot, "row 5 is in no bin")
-        await pilot.press("g", *"999999", "enter")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("200", "there is no bin 200: the last is"),
+        ("9" * 12, "there is no bin 1000 B: the last is"),
+        ("row 200", "there is no row 200: the last is 199"),
+        ("row", "expected a number, or row and a number"),
+        ("abc", "expected a number, or row and a number"),
+        ("", "expected a number, or row and a number"),
+    ],
+)
+async def test_where_one_cannot_go_is_said_in_the_field_which_stays(
+    folder: Path, text: str, words: str
+) -> None:
+    opened = Open(folder, PACKED)
+    async with opened.run_test(size=(60, 20)) as pilot:
+        await packing(opened, pilot)
+        await pilot.press("g", *text, "enter")
+        await until(pilot, words)
+        assert isinstance(opened.app.screen, GoToBin) and opened.app.screen_stack[0] is not opened.app.screen
+        await pilot.press("ctrl+u", *"3", "enter")
         await pilot.pause(0.1)
-        assert bins(opened).cursor == bins(opened).count - 1
+        assert isinstance(opened.app.screen, PackingScreen) and bins(opened).cursor == 3
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
+async def test_one_bin_after_the_other_is_opened_and_closed(folder: Path, size: tuple[int, int]) -> None:
+    opened = Open(folder, PACKED)
+    async with opened.run_test(size=size) as pilot:
+        await packing(opened, pilot)
+        for number in range(6):
+            await pilot.press("enter")
+            await until(pilot, "position 0 of row")
+            assert tokens(opened)._layout.tokens == tokens(opened).bin.tokens  # type: ignore[union-attr]
+            await pilot.press("escape", "down")
+            assert bins(opened).cursor == number + 1
+            assert tokens(opened)._layout.tokens == 0
+
+
+@pytest.mark.parametrize("key", ["g", "x", "a", "question_mark"])
+async def test_a_dialog_closes_once_however_often_it_is_told_to(folder: Path, key: str) -> None:
+    opened = Open(folder, PACKED)
+    async with opened.run_test() as pilot:
+        await packing(opened, pilot)
+        await pilot.press(key, *("2" if key == "g" else ""))
+        dialog = opened.app.screen
+        assert isinstance(dialog, Dialog)
+        for field in dialog.query(Input):
+            await field.action_submit()
+            await field.action_submit()
+        dialog.dismiss()
+        dialog.dismiss()
+        await pilot.pause(0.2)
+        assert isinstance(opened.app.screen, PackingScreen)
+
+
+async def test_a_sequence_that_is_cut_is_shown_in_both_bins(folder: Path) -> None:
+    opened = Open(folder, PACKED.replace("best_fit", "wrapped"))
+    async with opened.run_test() as pilot:
+        await packing(opened, pilot)
+        found = bins(opened)
+        first, second = found.view(0), found.view(1)
+        assert first is not None and second is not None
+        assert first.pieces[-1].row == second.pieces[0].row and second.pieces[0].start
+        lines = ["".join(text for text, _ in found.line(number, 60)) for number in (0, 1)]
+        assert lines[0].count("▸") == 1 and "◂" not in lines[0]
+        assert lines[1].split()[1].startswith("◂")
+        shown = screen_text(opened.app)
+        assert "last on in bin 1" in shown and "▸ bin 1" in shown
+        await pilot.press("down")
+        shown = await until(pilot, "first from bin 0")
+        assert "◂ bin 0" in shown
+        await pilot.press("enter")
+        shown = await until(pilot, "not trained: cut before it")
+        assert f"◂ from bin 0, token {second.pieces[0].start}" in shown and "first from bin 0" in shown
+        await pilot.press("escape", "up", "enter", "end")
+        await until(pilot, f"▸ row {first.pieces[-1].row} goes on in bin 1")
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24)], ids=str)
+async def test_cuts_are_told_on_a_small_screen(folder: Path, size: tuple[int, int]) -> None:
+    opened = Open(folder, PACKED.replace("best_fit", "wrapped"))
+    async with opened.run_test(size=size) as pilot:
+        await packing(opened, pilot)
+        await pilot.press("down")
+        await until(pilot, "first from bin 0")
 
 
 async def test_the_mouse_chooses_strategies_bins_and_lengths(folder: Path) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sftui.data.packing.bins import BinPiece, BinView
+from sftui.data.packing.summary import Summary
 from sftui.recipe_file import parse_recipe
 from sftui.screens import length_view
+from sftui.screens.bin_cuts import Cuts, cuts_of
 from sftui.screens.bin_view import bin_line, bin_table, bin_text, bin_title
+from sftui.screens.figures import brief
 from sftui.screens.leak_check import LeakState
 from sftui.screens.leak_view import leak_words
 from sftui.screens.packing_choices import Target, target_of
@@ -25,7 +31,16 @@ from sftui.screens.packing_pictures import (
     fills,
     slider,
 )
-from sftui.screens.packing_view import percent, strategy_heading, strategy_line, subject
+from sftui.screens.packing_view import (
+    fill_and_padding,
+    lost_figure,
+    percent,
+    sequences_a_step,
+    strategy_heading,
+    strategy_line,
+    strategy_words,
+    subject,
+)
 
 from .packing_fixtures import fake_plan
 
@@ -95,6 +110,24 @@ def test_only_trained_tokens_shine() -> None:
     )
 
 
+def test_a_cut_is_marked_at_both_ends_also_where_one_sequence_fills_the_bin() -> None:
+    view = view_of(40, 60)
+    cut = "".join(text for text, _ in bin_cells(view, 10, Cuts(6, 8)))
+    assert cut[0] == "◂" and cut[-1] == "▸" and cut[1:-1] == drawn(view, 10)[1:-1]
+    one = "".join(text for text, _ in bin_cells(view_of(100), 10, Cuts(6, 8)))
+    assert one[0] == "◂" and one[-1] == "▸"
+    half = "".join(text for text, _ in bin_cells(view_of(50), 10, Cuts(None, 8)))
+    assert half[4] == "▸" and half[5:] == ROOM * 5
+
+
+def test_a_sequence_goes_on_where_the_next_bin_begins_with_its_rest() -> None:
+    first = BinView(3, 90, 0, 100, (BinPiece(1, 0, 0, 30, ()), BinPiece(2, 1, 0, 60, ())))
+    rest = BinView(4, 20, 0, 100, (BinPiece(2, 1, 60, 80, ()),))
+    assert cuts_of(first, rest) == Cuts(None, 4) and cuts_of(rest, None) == Cuts(3, None)
+    for other in (BinPiece(2, 0, 60, 80, ()), BinPiece(3, 1, 60, 80, ()), BinPiece(2, 1, 0, 20, ())):
+        assert cuts_of(first, replace(rest, pieces=(other,))).on is None
+
+
 # -- attention
 
 
@@ -129,7 +162,55 @@ def test_only_what_is_whole_is_all_of_it() -> None:
 def test_the_subject_keeps_strategy_and_fill_at_every_width(width: int) -> None:
     plan = fake_plan([150, 300, 900] * 40, 120, 120, RECIPE, 2048)
     text = str(subject(RECIPE, plan, None, width))
-    assert len(text) <= width and text.startswith("best_fit  ") and "fill 94.2%" in text and "bins" in text
+    assert len(text) <= width and text.startswith("best_fit  ") and "fill 94.1%" in text and "bins" in text
+
+
+def test_a_loss_stays_longer_than_the_fill() -> None:
+    wrapped = RECIPE.model_copy(update={"data": RECIPE.data.model_copy(update={"packing": "wrapped"})})
+    plan = fake_plan([150, 300, 900] * 40_000, 120_000, 120_000, wrapped, 2048)
+    text = str(subject(wrapped, plan, None, 50))
+    assert "lost ≤" in text and "fill" not in text
+    assert "lost 12" in str(subject(wrapped, plan, None, 58, 12)) and len(text) <= 50
+
+
+@given(st.integers(1, 10**6), st.integers(0, 10**6))
+def test_fill_and_padding_add_up_and_only_what_is_full_is_100(tokens: int, padding: int) -> None:
+    summary = Summary("best_fit", 100, 1, tokens, 1, 1, tokens + padding, 0, True)
+    fill, rest = (Decimal(text.removesuffix("%")) for text in fill_and_padding(summary))
+    assert fill + rest == 100 and (fill == 100) == (padding == 0)
+
+
+def test_what_is_to_be_expected_of_drawn_batches_is_marked() -> None:
+    plan = fake_plan([150, 300, 900] * 40, 120, 120, RECIPE, 2048)
+    none = replace(plan.of("none"), exact=False)
+    plan = replace(plan, summaries=(none, *plan.summaries[1:]), step_batches=8)
+    lines = {
+        each: "".join(text for text, _ in strategy_line(plan, each, "best_fit", 62))
+        for each in ("none", "best_fit", "wrapped")
+    }
+    assert lines["none"].count("~") == 2 and lines["best_fit"].count("~") == 1
+    assert lines["none"].split()[-2] == "8" and "1.00×" in lines["none"]
+    assert strategy_heading(62).split()[-2:] == ["seq/step", "speed"]
+    bins = plan.of("best_fit").bins
+    assert sequences_a_step(plan, "best_fit") == f"{120 * 8 / bins:.0f}"
+    assert str(strategy_words(plan, "none")).splitlines()[1].startswith("~")
+
+
+def test_the_most_that_cuts_lose_is_marked_until_it_is_known() -> None:
+    plan = fake_plan([150, 300, 900] * 40, 120, 120, RECIPE, 2048)
+    wrapped = plan.of("wrapped")
+    assert lost_figure(plan, wrapped, None) == (f"≤{wrapped.cut}", True)
+    assert lost_figure(plan, wrapped, 7) == ("7", True) and lost_figure(plan, wrapped, 0) == ("0", False)
+    assert lost_figure(plan, plan.of("best_fit"), 7) == ("0", False)
+
+
+@given(st.integers(0, 10**12))
+def test_a_brief_figure_is_never_less_and_leaves_room_for_a_sign(value: int) -> None:
+    text = brief(value)
+    number, _, unit = text.replace(",", "").partition(" ")
+    assert len(text) <= 6 and float(number) * {"": 1, "k": 1e3, "M": 1e6, "B": 1e9}[unit] >= value * (
+        1 - 1e-9
+    )
 
 
 def test_an_estimate_says_of_how_much_it_is() -> None:
@@ -140,15 +221,16 @@ def test_an_estimate_says_of_how_much_it_is() -> None:
 @pytest.mark.parametrize("width", [45, 53, 57, 76])
 def test_columns_keep_their_gap_with_huge_counts(width: int) -> None:
     plan = fake_plan([1999] * 3000, 3000, 3000, RECIPE, 2048)
-    from dataclasses import replace
-
     summaries = tuple(replace(each, bins=123_456_789, cut=99_999, sequences=10**9) for each in plan.summaries)
     plan = replace(plan, summaries=summaries, step_batches=1)
     heading = strategy_heading(width)
     for strategy in ("none", "next_fit", "best_fit", "wrapped"):
         line = "".join(text for text, _ in strategy_line(plan, strategy, "best_fit", width))  # type: ignore[arg-type]
         assert len(line) == len(heading) <= width
-        assert len(line.replace(" M", "M").replace("t ◂", "t◂").split()) == len(heading.split()) + 1
+        assert (
+            len(line.replace(" M", "M").replace(" k", "k").replace("t ◂", "t◂").split())
+            == len(heading.split()) + 1
+        )
 
 
 def test_a_bins_line_says_rows_and_restarting_positions_as_far_as_there_is_room() -> None:
@@ -248,7 +330,11 @@ def test_the_leak_test_says_how_it_stands() -> None:
     failed = str(
         leak_words(LeakState("done", 3.2, {**result, "passed": False, "largest_difference": 12.5}), None)
     )
-    assert failed.startswith("✗ failed") and "1.2e+01 (at most 1e-04)" in failed
+    told = {**result, "passed": False, "reason": "it is not \x1b[1mread"}
+    assert str(leak_words(LeakState("done", 3.2, told), None)).startswith(
+        "✗ failed: it is not ␛[1mread  sdpa"
+    )
+    assert failed.startswith("✗ failed  ") and "1.2e+01 (at most 1e-04)" in failed
     broken = str(leak_words(LeakState("done", 3.2, {"error": "\x1b[31mno [b]room"}), None))
     assert "no result: ␛[31mno [b]room" in broken
     assert "cannot be packed: recurrent" in str(leak_words(LeakState(), "recurrent"))
