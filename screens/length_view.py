@@ -78,9 +78,18 @@ def _figures(
         many = plural(plan.batch_size, "sequence" if strategy == "none" else "bin")
         batch = f"≤ {figure(plan.batch_size * each)} tokens: {many}"
     micro = [("a micro-batch", batch, "")]
+    if plan is not None and plan.sequences and (peak := _peak(recipe, length, strategy, plan)):
+        micro = [("GPU memory", f"{peak / 2**30:.1f} GiB for {batch}", "")]
     if width < THREE:
         return [values[:2], [truncated if policy == "truncate" else dropped, lost], micro]
     return [values, [dropped, truncated, lost], micro]
+
+
+def _peak(recipe: Recipe, length: int, strategy: Packing, plan: Plan) -> int | None:
+    """Bytes of GPU memory; what counts them is imported when a plan is first shown."""
+    from sftui.memory.recipe_peak import peak_bytes
+
+    return peak_bytes(recipe, length, strategy, plan.longest)
 
 
 def _pairs(pairs: Sequence[tuple[str, str, str]], width: int) -> Content:
