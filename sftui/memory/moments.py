@@ -225,7 +225,8 @@ class _Walk:
         if tokens > _SORTED_FROM:
             segments = tokens // _SEGMENT_ROWS + min(tokens, shape.vocab)
             extra = rounded(4 * segments * shape.hidden) + 6 * rounded(8 * tokens)
-        if shape.tied and step.spec.adapter is None and not step.in_place:
+        # The head's gradient is a view but under autocast: what is a view is not added to in place.
+        if shape.tied and step.spec.adapter is None and not (step.in_place and step.spec.autocast):
             extra = max(extra, size)  # the sum of both gradients
         self._look("backward_first", (arriving + size, 0, 0, 0, extra), beside)
 

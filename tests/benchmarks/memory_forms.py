@@ -182,7 +182,7 @@ def main() -> int:
             print(f"{family}: {type(error).__name__}: {str(error)[:150]}", file=sys.stderr)
             continue
         began = time.perf_counter()
-        found = estimate(shape, step, in_place=False).peak_bytes
+        found = estimate(shape, step).peak_bytes
         seconds += time.perf_counter() - began
         error = (found - truth) / truth
         for name in ("all", family, method):

@@ -44,6 +44,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("llama", HEADS, LORA | {"adapter": AdapterSpec(8, use_dora=True, dropout=0.1)}),
     ("llama", HEADS, LORA | {"adapter": AdapterSpec(8, modules_to_save=("lm_head", "embed_tokens"))}),
     ("llama", HEADS, {"dtype": "float16", "master_float32": True, "autocast": "float16", "optimizer": "sgd"}),
+    ("llama", HEADS | {"tie_word_embeddings": True, "vocab_size": 65536}, {"optimizer": "sgd"}),
     ("mistral", HEADS | {"sliding_window": 128}, {"adapter": AdapterSpec(8, dtype="bfloat16")}),
     ("qwen2", {}, {"checkpointing": 0, "processes": 2}),
     ("qwen3", HEADS, LORA | {"layout": "flat", "windows": True, "rows": 2, "length": 128}),

@@ -12,10 +12,11 @@ import transformers
 from sftui.errors import InputError
 from sftui.memory.estimate import COMPONENTS, Estimate
 from sftui.memory.step import AdapterSpec, EvaluationSpec, StepSpec
-from sftui.training.simulation import kernels
+from sftui.training.model import quantization_config
+from sftui.training.simulation import autocast, kernels, loading, skeleton
 from sftui.training.simulation.counting import LiveBytes
 from sftui.training.simulation.cuda import kernel_of
-from sftui.training.simulation.simulate import simulate
+from sftui.training.simulation.simulate import recipe_of, simulate
 
 HIDDEN, INNER, HEADS, KEYS, SIZE, WORDS = 256, 512, 8, 2, 32, 4096
 PLAIN = StepSpec(rows=2, length=512)
@@ -201,6 +202,69 @@ def up(size: int) -> int:
     return -(-size // 512) * 512
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_4_bit_weights_are_dequantised_to_the_model_s_type_as_after_a_real_load(
+    dtype: Any, tmp_path: Any
+) -> None:
+    step = replace(QLORA, dtype=dtype)
+    section = recipe_of(step).model
+    transformers.LlamaForCausalLM(llama(1)).to(getattr(torch, dtype)).save_pretrained(tmp_path)
+    real = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path,
+        dtype=getattr(torch, dtype),
+        quantization_config=quantization_config(section),
+        device_map={"": "cpu"},
+    )
+    simulated, quantizer = skeleton.build(llama(1), section, step, None)
+    before = torch.get_default_dtype()
+    with LiveBytes("meta") as counter:
+        loading.load(simulated, quantizer, counter)
+    kinds = {name: each.quant_state.dtype for name, each in quantised(simulated)}
+    assert len(kinds) == 7
+    assert kinds == {name: each.quant_state.dtype for name, each in quantised(real)}
+    assert torch.get_default_dtype() == before
+
+
+def quantised(model: Any) -> list[tuple[str, Any]]:
+    return [(name, each) for name, each in model.named_parameters() if hasattr(each, "quant_state")]
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_many_rows_are_multiplied_by_a_dequantised_weight_with_its_scales(double: bool) -> None:
+    """backends/cuda/ops.py of bitsandbytes: two tensors of scales in float32 where they are quantised too."""
+    import bitsandbytes
+
+    counter = LiveBytes("meta", kernels.WORKSPACES)
+    layer = bitsandbytes.nn.Linear4bit(
+        512, 1024, bias=False, quant_type="nf4", compress_statistics=double, device="meta"
+    )
+    weight = torch.empty(1024, 512, dtype=torch.bfloat16, device="meta")
+    packed = bitsandbytes.nn.Params4bit(
+        weight, requires_grad=False, quant_type="nf4", compress_statistics=double, module=layer
+    )
+    layer.weight = packed._quantize(torch.device("meta"))
+    inputs = torch.empty(256, 512, dtype=torch.bfloat16, device="meta")
+    counter.enter(("forward", 0))
+    with counter, torch.no_grad():
+        layer(inputs)
+    peak = counter.windows["forward", 0]
+    scales = 2 * 4 * 512 * 1024 // 64 if double else 0
+    assert dict(zip(COMPONENTS, peak.parts, strict=True))["dequantization"] == 2 * 512 * 1024 + scales
+
+
+def test_autocast_sums_in_float32_without_a_copy(counter: LiveBytes) -> None:
+    size = 2 * 1024 * 1024
+    with autocast.meta_autocast(used=True) as mode, counter, mode.region(dtype=torch.bfloat16):
+        inputs = torch.empty(1024, 1024, dtype=torch.bfloat16, device="meta")
+        found = [inputs.sum(), torch.sum(inputs, -1), inputs.prod(), inputs.norm(dim=-1)]
+        integers = torch.ones(3, dtype=torch.long, device="meta").sum()
+        half = inputs.sum(dtype=torch.bfloat16)
+    assert {each.dtype for each in found} == {torch.float32}
+    assert integers.dtype == torch.long
+    assert half.dtype == torch.bfloat16
+    assert counter.windows["forward", 0].total < size + 2**15
+
+
 def test_gradients_lie_there_in_the_forward_pass_from_the_second_micro_batch_on() -> None:
     one, two = (simulate(llama(), replace(PLAIN, accumulation=count)) for count in (1, 2))
     assert one.moments["forward"]["gradients"] == 0
@@ -248,6 +312,10 @@ def test_the_kernel_of_attention_is_the_one_that_cuda_takes() -> None:
     assert found(tensor(), tensor()) == "flash"
     assert found(tensor(), tensor(2), grouped=True) == "flash"
     assert found(tensor(), tensor(), mask) == "efficient"
+    assert kernel_of(tensor(), tensor(), None, grouped=False, wanted="efficient") == "flash"
+    assert kernel_of(tensor(), tensor(2), None, grouped=True, wanted="efficient") == "flash"
+    assert kernel_of(tensor(), tensor(), mask, grouped=False, wanted="efficient") == "efficient"
+    assert kernel_of(tensor(), tensor(), None, grouped=False, wanted="math") == "math"
     assert found(tensor(size=512), tensor(size=512)) == "efficient"
     single = tensor(dtype=torch.float32)
     assert found(single, single) == "efficient"

@@ -147,6 +147,8 @@ def test_the_simulated_step_allocates_what_the_real_one_does(
     counter = LiveBytes("cpu")
     monkeypatch.setattr(CountedTrainer, "counter", counter, raising=False)
     monkeypatch.setattr(CountedTrainer, "trained", [])
+    # Tables of 4-bit types that an earlier test in this process made are none of this run's.
+    monkeypatch.setattr(bitsandbytes.functional, "name2qmap", {})
     monkeypatch.setattr(session, "SftTrainer", CountedTrainer)
     train_here(recipe)
     real = counter.windows

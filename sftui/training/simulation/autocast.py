@@ -29,8 +29,11 @@ _LOWER = _named(
 _FLOAT32 = _named(
     "exp", "expm1", "log", "log10", "log2", "log1p", "reciprocal", "rsqrt", "pow", "__pow__", "__rpow__",
     "softplus", "layer_norm", "group_norm", "logsumexp", "cosine_similarity", "nll_loss", "mse_loss", "dist",
-    "softmax", "log_softmax", "cumsum", "cumprod", "sum", "prod", "norm",
+    "softmax", "log_softmax", "cumsum", "cumprod",
 )  # fmt: skip
+# Of _FP32_SET_OPT_DTYPE: CUDA kernels that read half types and add up in float32, without a copy. Softmax and
+# cumulative sums cast their input themselves, as do those above (SoftMax.cpp, ReduceOps.cpp).
+_IN_FLOAT32 = _named("sum", "prod", "norm")
 
 
 class MetaAutocast(TorchFunctionMode):
@@ -67,7 +70,10 @@ class MetaAutocast(TorchFunctionMode):
     ) -> Any:
         """Run the function on what autocast makes of its arguments."""
         kwargs = kwargs or {}
-        if self.enabled and (func in _LOWER or func in _FLOAT32):
+        if self.enabled and func in _IN_FLOAT32:
+            if kwargs.get("dtype") is None and _eligible(args[0]):
+                kwargs = kwargs | {"dtype": torch.float32}
+        elif self.enabled and (func in _LOWER or func in _FLOAT32):
             if func in _LOWER:
                 cast: Callable[[Any], Any] = self._lower
             elif kwargs.get("dtype") is not None:

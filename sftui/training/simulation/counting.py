@@ -12,6 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sftui.memory.estimate import COMPONENTS, Component
+from sftui.training.simulation.engine import in_place, references_of_engine
 
 BLOCK = 512  # bytes; what every allocation is rounded up to (c10/cuda/CUDACachingAllocator.h, kMinBlockSize)
 
@@ -46,6 +47,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     until its last reference goes. `windows` has the peak of each window that `enter` began.
     `workspaces` says what kernels take besides their outputs while they run, `answers` what operators
     return that are not run. Views of storages that were never counted count: hand those to `ignore`.
+    What autograd writes in place when no mode is there it writes in place here (`engine.in_place`).
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         answers: dict[str, Answer] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        references_of_engine()  # asked for again within operators, which it cannot be found out in
         self.windows: dict[Window, Peak] = {}
         self._device = device
         self._workspaces = workspaces or {}
@@ -129,8 +132,10 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run the operator and count what it returns."""
         kwargs = kwargs or {}
         name = func.__name__
-        answer = self._answers.get(name)
-        result = func(*args, **kwargs) if answer is None else answer(args, kwargs)
+        result = in_place(name, args, kwargs)
+        if result is None:
+            answer = self._answers.get(name)
+            result = func(*args, **kwargs) if answer is None else answer(args, kwargs)
         number = _DEQUANTIZATION if name.startswith("dequantize") else self._component
         grown = False
         if isinstance(result, torch.Tensor):

@@ -87,11 +87,12 @@ def kernel_of(
 ) -> Kernel:
     """The kernel that scaled_dot_product_attention takes on CUDA (sdp_utils.cpp).
 
-    Flash attention takes half types without a mask, the memory-efficient one neither groups of heads that
-    share keys nor, by `wanted`, nothing else; all others are matrix products (`math`).
+    Flash attention takes half types without a mask, also where `wanted` is the memory-efficient one, for
+    other batches of the step have masks. That one takes no groups of heads that share keys. What is left,
+    and what fits where `math` is wanted, is matrix products.
     """
     fits = query.dtype in varlen.HALF and query.shape[-1] <= LARGEST_FLASH_HEAD
-    if wanted == "flash" and fits and mask is None:
+    if wanted in ("flash", "efficient") and fits and mask is None:
         return "flash"
     shared = grouped and key.shape[1] != query.shape[1]
     return "math" if shared or (wanted == "math" and fits) else "efficient"

@@ -21,6 +21,7 @@ from sftui.training.simulation import autocast, kernels, loading, skeleton
 from sftui.training.simulation.batches import micro_batch
 from sftui.training.simulation.counting import LiveBytes, Peak, Window, rounded
 from sftui.training.simulation.cuda import as_cuda
+from sftui.training.simulation.engine import backward
 from sftui.training.simulation.parameters import Counts, counts_of
 from sftui.training.simulation.windows import Windows
 from sftui.training.trainer import SftTrainer
@@ -121,20 +122,12 @@ def _step(
     windows.begin_forward()
     loss = trainer.compute_loss(model, batches[-1], num_items_in_batch=items)
     windows.begin_backward()
-    _backward(loss)
+    backward(loss)
     windows.end()
     del loss
     _update(model, optimizer, trainer, counter)
     model.zero_grad()
     return optimizer
-
-
-def _backward(loss: torch.Tensor) -> None:
-    """`loss.backward()`, but for a function mode: that is switched off within functions, and this is one."""
-    engine = torch.autograd.Variable._execution_engine
-    engine.run_backward(
-        (loss,), (torch.ones_like(loss),), False, False, (), allow_unreachable=True, accumulate_grad=True
-    )
 
 
 def _update(model: Any, optimizer: Any, trainer: SftTrainer, counter: LiveBytes) -> None:

@@ -22,6 +22,7 @@ _HANDLES = 2  # autograd's backward pass runs in a thread of its own, with a han
 
 SORTED_EMBEDDING = 3072  # indices; more are sorted first (EmbeddingBackwardKernel.cu)
 _ROWS_OF_A_WARP = 10
+_ABSMAX_8BIT = 7  # place in the arguments of gemm_4bit, which a mode gets by place however they were given
 FUSED_4BIT = 128  # rows; the fused 4-bit product of bitsandbytes is taken up to about so many (sm_80)
 
 Arguments = tuple[Any, ...]
@@ -101,8 +102,10 @@ def _product_4bit(args: Arguments, kwargs: Options, result: Any) -> tuple[int, C
     if inputs.numel() // inputs.shape[-1] <= FUSED_4BIT:
         return 0, "dequantization"
     total = rounded(size * inputs.element_size())
-    if kwargs.get("absmax_8bit") is not None:
-        total += 2 * rounded(4 * kwargs["absmax_8bit"].numel())
+    scales = args[_ABSMAX_8BIT] if len(args) > _ABSMAX_8BIT else kwargs.get("absmax_8bit")
+    if scales is not None:
+        # Dequantised, then shifted into a second tensor.
+        total += 2 * rounded(4 * scales.numel())
     return total, "dequantization"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,18 +59,30 @@ def build(config: Any, section: ModelSection, step: StepSpec, attention: str | N
     quantiser of transformers that did so, or None."""
     config = copy.deepcopy(config)
     config._attn_implementation = attention
+    dtype = DTYPES[step.weight_dtype]
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = transformers.AutoModelForCausalLM.from_config(
-            config, dtype=DTYPES[step.weight_dtype], trust_remote_code=section.trust_remote_code
+            config, dtype=dtype, trust_remote_code=section.trust_remote_code
         )
     model.config.use_cache = False
     settings = quantization_config(section)
     if settings is None:
         return model, None
     quantizer = transformers.quantizers.AutoHfQuantizer.from_config(settings, pre_quantized=False)
-    quantizer.preprocess_model(model=model, device_map={"": "meta"}, dtype=DTYPES[step.weight_dtype])
+    with _default(dtype):  # of the weights that are quantised, and so of what they are dequantised to
+        quantizer.preprocess_model(model=model, device_map={"": "meta"}, dtype=dtype)
     return model, quantizer
+
+
+@contextmanager
+def _default(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def decoder_layers(model: Any) -> torch.nn.ModuleList | None:
