@@ -476,6 +476,8 @@ def test_an_interrupt_stops_a_followed_run_cleanly() -> None:
         wait_until(lambda: Path("runs").is_dir() and any(Path("runs").iterdir()))
         run = only_run()
         wait_for_state(run, "running")
+        assert follower.stdout is not None
+        follower.stdout.readline()  # it follows by now
         follower.send_signal(signal.SIGINT)
         out, err = follower.communicate(timeout=20)
     assert follower.returncode == 0, err
