@@ -115,18 +115,24 @@ def _best_fit(sizes: Integers, max_length: int, seed: int, epoch: int) -> tuple[
 
     found = np.bincount(sizes)
     steps, bins = best_fit({int(n): int(found[n]) for n in np.flatnonzero(found)}, max_length)
-    first, many, each, before = np.array(steps, dtype=np.int64).reshape(-1, 5)[:, 1:].T
+    # Half the bytes where they are enough: fresh memory is what takes longest.
+    small = np.int32 if len(sizes) < 2**31 else np.int64
+    first, many, each, before = np.array(steps, dtype=small).reshape(-1, 5)[:, 1:].T
     # Steps go from long to short. Of one, the first `each` sequences go into its first bin, and so on.
     takes = many * each
-    within = np.arange(len(sizes)) - np.repeat(np.cumsum(takes) - takes, takes)
+    within = np.arange(len(sizes), dtype=small)
+    within -= np.repeat(np.cumsum(takes, dtype=small) - takes, takes)
     each = np.repeat(each, takes)
-    further = within // each
-    bin_of = np.repeat(first, takes) + further
+    bin_of = within // each
+    each *= bin_of
+    within -= each
+    within += np.repeat(before, takes)
+    bin_of += np.repeat(first, takes)
     offsets = np.zeros(bins + 1, np.int64)
     np.cumsum(np.bincount(bin_of, minlength=bins), out=offsets[1:])
-    places = offsets[bin_of] + np.repeat(before, takes) + within - further * each
+    within += offsets.astype(small)[bin_of]
     laid = np.empty(len(sizes), np.int64)
-    laid[places] = _drawn(max_length - sizes, max_length, seed, epoch)
+    laid[within] = _drawn(max_length - sizes, max_length, seed, epoch)
     return laid, offsets
 
 
