@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sftui.data.packing.fit import best_fit
 from sftui.recipe import Packing
@@ -116,7 +116,7 @@ def _best_fit(sizes: Integers, max_length: int, seed: int, epoch: int) -> tuple[
     found = np.bincount(sizes)
     steps, bins = best_fit({int(n): int(found[n]) for n in np.flatnonzero(found)}, max_length)
     # Half the bytes where they are enough: fresh memory is what takes longest.
-    small = np.int32 if len(sizes) < 2**31 else np.int64
+    small: Any = np.int32 if len(sizes) < 2**31 else np.int64
     first, many, each, before = np.array(steps, dtype=small).reshape(-1, 5)[:, 1:].T
     # Steps go from long to short. Of one, the first `each` sequences go into its first bin, and so on.
     takes = many * each
