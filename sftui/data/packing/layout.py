@@ -174,15 +174,18 @@ def _drawn(ranks: Integers, most: int, seed: int, epoch: int) -> Integers:
     index = np.arange(len(ranks), dtype=np.uint64)
     keys = index * np.uint64(0x9E3779B97F4A7C15)
     keys += np.uint64(start)
-    keys ^= keys >> np.uint64(30)
+    scratch = np.empty_like(keys)  # fresh memory is what takes longest
+    keys ^= np.right_shift(keys, np.uint64(30), out=scratch)
     keys *= np.uint64(0xBF58476D1CE4E5B9)
-    keys ^= keys >> np.uint64(27)
+    keys ^= np.right_shift(keys, np.uint64(27), out=scratch)
     keys *= np.uint64(0x94D049BB133111EB)
     keys >>= np.uint64(rank_bits + index_bits)
     keys <<= np.uint64(index_bits)
     keys |= index
     if rank_bits:
-        keys |= ranks.astype(np.uint64) << np.uint64(64 - rank_bits)
+        np.copyto(scratch, ranks, casting="unsafe")
+        scratch <<= np.uint64(64 - rank_bits)
+        keys |= scratch
     keys.sort()
     keys &= np.uint64(2**index_bits - 1)
-    return keys.astype(np.int64)
+    return keys.view(np.int64)
