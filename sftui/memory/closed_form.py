@@ -10,11 +10,8 @@ from sftui.memory.step import StepSpec
 from sftui.memory.weights import held
 
 
-def estimate(shape: ModelShape, spec: StepSpec, *, in_place: bool = True) -> Estimate:
-    """The memory of a step of this model.
-
-    `in_place`: gradients that meet are added in place, as torch does unless something watches its operations.
-    """
+def estimate(shape: ModelShape, spec: StepSpec) -> Estimate:
+    """The memory of a step of this model."""
     model = plan(shape, spec.adapter)
     found = held(shape, spec, model)
-    return estimate_from(moments_of(Step(shape, spec, model, found, in_place)), found.parameters)
+    return estimate_from(moments_of(Step(shape, spec, model, found)), found.parameters)

@@ -103,12 +103,7 @@ def _chosen(tape: Tape, chances: Tensor, size: int) -> Tensor:
     back = chances.size * chances.width
 
     def work(grads: Given, kept: Storage = places) -> Gradients:
-        zeros = tape.new(back)
-        if tape.in_place:
-            return (zeros,)
-        made = tape.new(back)
-        del zeros
-        return (made,)
+        return (tape.new(back),)
 
     output = tape.result(tape.new(size * 4), size, 4, (chances.edge,), work)
     del places
@@ -122,12 +117,7 @@ def _rows(tape: Tape, x: Tensor, size: int, width: int, places: Storage) -> Tens
         tape.keep(1)
 
     def work(grads: Given, kept: Storage = places) -> Gradients:
-        zeros = tape.new(back)
-        if tape.in_place:
-            return (zeros,)
-        made = tape.new(back)
-        del zeros
-        return (made,)
+        return (tape.new(back),)
 
     return tape.result(tape.new(size * width), size, width, (x.edge,), work)
 

@@ -43,7 +43,6 @@ class Step:
     spec: StepSpec
     plan: ModelPlan
     held: Held
-    in_place: bool = True
 
     @property
     def width(self) -> int:
@@ -126,7 +125,7 @@ class _Walk:
         self.moments: dict[Moment, Breakdown] = {}
         self.most: dict[Moment, int] = {}
         self.base = batch + _COUNT
-        self.mode = Mode(step.width, step.width, step.half, True, in_place=step.in_place)
+        self.mode = Mode(step.width, step.width, step.half, True)
         made = {plan: self._layer(plan) for plan in step.plan.kinds()}
         self.layers = [made[plan] for plan in step.plan.layers]
         self.passes = list(self._passes())
@@ -226,7 +225,7 @@ class _Walk:
             segments = tokens // _SEGMENT_ROWS + min(tokens, shape.vocab)
             extra = rounded(4 * segments * shape.hidden) + 6 * rounded(8 * tokens)
         # The head's gradient is a view but under autocast: what is a view is not added to in place.
-        if shape.tied and step.spec.adapter is None and not (step.in_place and step.spec.autocast):
+        if shape.tied and step.spec.adapter is None and not step.spec.autocast:
             extra = max(extra, size)  # the sum of both gradients
         self._look("backward_first", (arriving + size, 0, 0, 0, extra), beside)
 

@@ -18,7 +18,6 @@ class Mode:
 
     `width`: bytes an element of hidden states that come in, `table` of rotary positions, `half` of autocast's
     type, 0 without. `checkpointed` keeps the input alone and runs the layer again in the backward.
-    `in_place`: gradients that meet are added in place.
     """
 
     width: int
@@ -27,7 +26,6 @@ class Mode:
     needs_gradient: bool
     checkpointed: bool = False
     training: bool = True
-    in_place: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ def _again(layer: Layer, mode: Mode, first: Tape, given: Storage | None, size: i
 
 
 def _tape(ledger: Ledger, mode: Mode) -> Tape:
-    return Tape(ledger, half=mode.half, training=mode.training, in_place=mode.in_place)
+    return Tape(ledger, half=mode.half, training=mode.training)
 
 
 def _positions(tape: Tape, mode: Mode) -> tuple[Tensor, Tensor]:

@@ -123,13 +123,11 @@ class Tape:
     `recording` is torch's grad mode. Without `keeping` (the forward pass of a checkpointed layer) nothing is
     kept, but what would be is counted in `saves`: checkpointing recomputes up to the last of them and stops
     there; `again` is that second run. `beyond` are storages that live until the whole graph goes. `half`
-    is the width of autocast's type, 0 without autocast. `in_place`: gradients that meet are added in place
-    where nothing else holds the first of them.
+    is the width of autocast's type, 0 without autocast. Gradients that meet are added in place where
+    nothing else holds the first of them.
     """
 
-    def __init__(
-        self, ledger: Ledger, *, half: int = 0, training: bool = True, in_place: bool = True
-    ) -> None:
+    def __init__(self, ledger: Ledger, *, half: int = 0, training: bool = True) -> None:
         self.ledger = ledger
         self.half = half
         self.training = training
@@ -147,7 +145,6 @@ class Tape:
         self._stopped = False
         self._nodes: list[Node] = []
         self.nothing = Storage(Ledger(), 0, ACTIVATIONS)
-        self.in_place = in_place
 
     # -- tensors ---------------------------------------------------------------------------------
 
@@ -261,5 +258,5 @@ class Tape:
         held = target.grads[slot]
         if held is None:
             target.grads[slot] = gradient
-        elif not self.in_place or sys.getrefcount(held) > _SOLE:
+        elif sys.getrefcount(held) > _SOLE:
             target.grads[slot] = Storage(self.ledger, held.bytes, held.tag)

@@ -18,12 +18,12 @@ from typing import Any
 import torch
 
 from sftui.data.sequences import Sequence
+from sftui.memory.step import autocast_dtype
 from sftui.recipe import Recipe
 from sftui.training.attention import DTYPES, Attention
 from sftui.training.batch import Collator, logits_of
 from sftui.training.bins import BinCollator, Part
 from sftui.training.failure import short
-from sftui.training.model import compute_dtype
 
 SEQUENCES = 4
 LENGTH = 64  # tokens of each, at most
@@ -78,7 +78,7 @@ def leak_test(
     """
     began = time.monotonic()
     samples = _samples(sequences)
-    half = compute_dtype(recipe)
+    half = autocast_dtype(recipe)
     bench = _Bench(
         model,
         BinCollator(pad_id, flat=attention.flat),

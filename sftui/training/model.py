@@ -34,21 +34,6 @@ def device() -> torch.device:
     return torch.device("cuda", number)
 
 
-def compute_dtype(recipe: Recipe) -> str | None:
-    """The half type that autocast computes in, or None where everything has the same type already.
-
-    Autocast is needed where trained weights are float32 and the model is not: an adapter in
-    float32 on a half-precision model, or all weights trained with model.dtype float16, which are
-    then held in float32 since a gradient scaler cannot work on half gradients.
-    """
-    half = recipe.model.dtype
-    if half == "float32":
-        return None
-    if recipe.adapter is None:
-        return half if half == "float16" else None
-    return half if recipe.adapter.dtype != half else None
-
-
 def check_device(recipe: Recipe, where: torch.device) -> None:
     """Refuse what this device cannot do, before anything is loaded."""
     if recipe.model.dtype == "float16" and where.type == "cpu":

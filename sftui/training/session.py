@@ -19,6 +19,7 @@ from sftui.data.packing.summary import summarise
 from sftui.data.sequences import prompt_of
 from sftui.data.tokenizer import ChatTokenizer, load_tokenizer
 from sftui.errors import InputError
+from sftui.memory.step import autocast_dtype
 from sftui.recipe import Recipe
 from sftui.runs.directory import RunDirectory
 from sftui.runs.events import read_events
@@ -30,7 +31,7 @@ from sftui.training.callback import StepCallback
 from sftui.training.card import model_card
 from sftui.training.journal import Journal
 from sftui.training.leak_test import leak_test
-from sftui.training.model import check_device, compute_dtype, count_parameters, device, load_model
+from sftui.training.model import check_device, count_parameters, device, load_model
 from sftui.training.samples import Question, Sampling
 from sftui.training.tokenizer_check import check_tokenizer
 from sftui.training.tokenizer_files import standalone
@@ -78,7 +79,7 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
             checkpoint.staging(run),
             evaluates=bool(data.eval),
             resumes=checkpoint_folder is not None,
-            autocast=compute_dtype(recipe),
+            autocast=autocast_dtype(recipe),
             use_cpu=where.type == "cpu",
         ),
     )

@@ -34,12 +34,13 @@ import transformers
 
 from sftui.data.sequences import Sequence
 from sftui.machine import installed_version
+from sftui.memory.step import autocast_dtype
 from sftui.recipe import Recipe
 from sftui.runs.directory import RunDirectory
 from sftui.training import checkpoint
 from sftui.training.arguments import training_arguments
 from sftui.training.attention import choose_attention, use_attention
-from sftui.training.model import attach_adapter, compute_dtype
+from sftui.training.model import attach_adapter
 from sftui.training.simulation import skeleton
 from sftui.training.simulation.counting import LiveBytes
 from sftui.training.simulation.request import step_for
@@ -195,7 +196,7 @@ def measure(case: Case, cpu: bool, folder: Path) -> dict[str, Any]:
             checkpoint.staging(run),
             evaluates=False,
             resumes=False,
-            autocast=compute_dtype(recipe),
+            autocast=autocast_dtype(recipe),
             use_cpu=cpu,
         ),
     )

@@ -6,7 +6,7 @@ import pytest
 
 from sftui.memory.config_file import shape_of
 from sftui.memory.shape import ModelShape
-from sftui.memory.step import StepSpec, step_of
+from sftui.memory.step import StepSpec, autocast_dtype, step_of
 from sftui.recipe import Recipe
 
 
@@ -75,17 +75,24 @@ def test_held_out_rows_make_an_evaluation() -> None:
     assert step(data={"eval_fraction": 0.1}, training={"eval_strategy": "no"}).evaluation is None
 
 
-def test_autocast_is_decided_as_the_trainer_decides_it() -> None:
-    from sftui.memory.step import autocast_dtype
-    from sftui.training.model import compute_dtype
-
-    for dtype in ("float32", "bfloat16", "float16"):
-        for adapter in (None, {"dtype": "float32"}, {"dtype": "bfloat16"}):
-            recipe = Recipe.model_validate(
-                {
-                    "model": {"name_or_path": "m", "dtype": dtype, "quantization": "none"},
-                    "data": {"train": "rows.jsonl"},
-                    "adapter": adapter,
-                }
-            )
-            assert autocast_dtype(recipe) == compute_dtype(recipe)
+def test_autocast_is_where_trained_weights_are_float32_and_the_model_is_not() -> None:
+    expected = {
+        ("float32", None): None,
+        ("float32", "float32"): None,
+        ("float32", "bfloat16"): None,
+        ("bfloat16", None): None,
+        ("bfloat16", "float32"): "bfloat16",
+        ("bfloat16", "bfloat16"): None,
+        ("float16", None): "float16",
+        ("float16", "float32"): "float16",
+        ("float16", "bfloat16"): "float16",
+    }
+    for (dtype, adapter), half in expected.items():
+        recipe = Recipe.model_validate(
+            {
+                "model": {"name_or_path": "m", "dtype": dtype, "quantization": "none"},
+                "data": {"train": "rows.jsonl"},
+                "adapter": None if adapter is None else {"dtype": adapter},
+            }
+        )
+        assert autocast_dtype(recipe) == half
