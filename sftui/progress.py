@@ -37,16 +37,16 @@ def follow(run: RunDirectory) -> int:
     print(f"run {run.id}  (watch it elsewhere: sftui attach {elsewhere})", file=sys.stderr)
     watch = Watch(run)
     show = _bar if sys.stdout.isatty() and not is_dumb() else _lines
-    interrupts, killed = 0, False
+    interrupts, killed, alive = 0, False, True
     shown = show()
-    shown(watch, False)
     try:
-        while watch.status.alive if watch.status else run.path.is_dir():
+        while alive:
             try:
+                shown(watch, False)
                 time.sleep(POLL_SECONDS)
                 launch.reap()
                 watch.catch_up()
-                shown(watch, False)
+                alive = watch.status.alive if watch.status else run.path.is_dir()
             except KeyboardInterrupt:
                 interrupts += 1
                 killed = _interrupt(run, interrupts) or killed
