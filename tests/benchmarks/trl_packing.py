@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-TIMES = 3
+TIMES = 5
 
 
 def main() -> int:

@@ -6,21 +6,13 @@ not how many sequences.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TypeAlias
 
-
-class Step(NamedTuple):
-    """`bins` bins, from number `first` on, take `each` sequences of `length` tokens each.
-
-    Each of these bins has `before` sequences already.
-    """
-
-    length: int
-    first: int
-    bins: int
-    each: int
-    before: int
+# Of sequences with `length` tokens each, `bins` bins from number `first` on take `each`; each of the bins
+# has `before` sequences already: (length, first, bins, each, before).
+Step: TypeAlias = tuple[int, int, int, int, int]
 
 
 def best_fit(counts: Mapping[int, int], max_length: int) -> tuple[list[Step], int]:
@@ -33,26 +25,28 @@ def best_fit(counts: Mapping[int, int], max_length: int) -> tuple[list[Step], in
     Lengths are 1 to `max_length`.
     """
     steps: list[Step] = []
-    # Ranges of bins that have gone the same way: the first, how many, and how many sequences are in each.
+    # Bins that have gone the same way: the first, how many, and how many sequences are in each.
     by_room: dict[int, list[tuple[int, int, int]]] = {}
-    rooms = 0  # bit r is set where there are bins with room r
+    rooms: list[int] = []  # the keys of by_room, ascending
 
-    def put(room: int, first: int, bins: int, holds: int) -> None:
-        nonlocal rooms
-        if room:
-            by_room.setdefault(room, []).append((first, bins, holds))
-            rooms |= 1 << room
+    def put(room: int, group: tuple[int, int, int]) -> None:
+        if room in by_room:
+            by_room[room].append(group)
+        elif room:
+            by_room[room] = [group]
+            insort(rooms, room)
 
     opened = 0
     for length in sorted(counts, reverse=True):
         left = counts[length]
         while left:
-            fitting = rooms >> length
-            if fitting:
-                room = length + (fitting & -fitting).bit_length() - 1
-                first, bins, before = by_room[room].pop()
-                if not by_room[room]:
-                    rooms ^= 1 << room
+            at = bisect_left(rooms, length)
+            if at < len(rooms):
+                room = rooms[at]
+                groups = by_room[room]
+                first, bins, before = groups.pop()
+                if not groups:
+                    del by_room[room], rooms[at]
             else:
                 room = max_length
                 first, before, bins = opened, 0, -(-left // (max_length // length))
@@ -60,13 +54,13 @@ def best_fit(counts: Mapping[int, int], max_length: int) -> tuple[list[Step], in
             each = room // length
             filled = min(bins, left // each)
             if filled:
-                steps.append(Step(length, first, filled, each, before))
-                put(room - each * length, first, filled, before + each)
+                steps.append((length, first, filled, each, before))
+                put(room - each * length, (first, filled, before + each))
                 first, bins, left = first + filled, bins - filled, left - filled * each
-            if bins and left and left < each:
-                steps.append(Step(length, first, 1, left, before))
-                put(room - left * length, first, 1, before + left)
+            if bins and left:  # fewer than `each`
+                steps.append((length, first, 1, left, before))
+                put(room - left * length, (first, 1, before + left))
                 first, bins, left = first + 1, bins - 1, 0
             if bins:
-                put(room, first, bins, before)
+                put(room, (first, bins, before))
     return steps, opened

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sftui.data.packing.fit import best_fit
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Integers = NDArray[np.int64]
+
+
+_BLOCK = 2**15  # so many numbers stay in a core's cache
 
 
 class Piece(NamedTuple):
@@ -87,13 +91,10 @@ def lay_out(
     if strategy == "wrapped":
         return _wrapped(sizes, max_length)
     if strategy == "best_fit":
-        order, offsets = _best_fit(sizes, max_length, seed, epoch)
-    else:
-        order = np.arange(len(sizes), dtype=np.int64)
-        offsets = np.arange(len(sizes) + 1, dtype=np.int64)
-        if strategy == "next_fit":
-            offsets = _next_fit(sizes, max_length)
-    return Layout(strategy, max_length, order, np.zeros_like(order), sizes[order], offsets)
+        return _best_fit(sizes, max_length, seed, epoch)
+    order = np.arange(len(sizes), dtype=np.int64)
+    offsets = _next_fit(sizes, max_length) if strategy == "next_fit" else np.arange(len(sizes) + 1)
+    return Layout(strategy, max_length, order, _zeros(len(order)), sizes[order], offsets)
 
 
 def _next_fit(sizes: Integers, max_length: int) -> Integers:
@@ -109,31 +110,40 @@ def _next_fit(sizes: Integers, max_length: int) -> Integers:
     return np.array(offsets, dtype=np.int64)
 
 
-def _best_fit(sizes: Integers, max_length: int, seed: int, epoch: int) -> tuple[Integers, Integers]:
-    """The sequences bin by bin, and where in them each bin begins."""
+def _best_fit(sizes: Integers, max_length: int, seed: int, epoch: int) -> Layout:
     import numpy as np
 
     found = np.bincount(sizes)
     steps, bins = best_fit({int(n): int(found[n]) for n in np.flatnonzero(found)}, max_length)
     # Half the bytes where they are enough: fresh memory is what takes longest.
     small: Any = np.int32 if len(sizes) < 2**31 else np.int64
-    first, many, each, before = np.array(steps, dtype=small).reshape(-1, 5)[:, 1:].T
-    # Steps go from long to short. Of one, the first `each` sequences go into its first bin, and so on.
-    takes = many * each
-    within = np.arange(len(sizes), dtype=small)
-    within -= np.repeat(np.cumsum(takes, dtype=small) - takes, takes)
-    each = np.repeat(each, takes)
-    bin_of = within // each
-    each *= bin_of
-    within -= each
-    within += np.repeat(before, takes)
-    bin_of += np.repeat(first, takes)
+    table = np.fromiter(chain.from_iterable(steps), small, 5 * len(steps)).reshape(-1, 5)
+    _, first, many, each, before = table.T
+    # One entry for each bin of each step: the bin, how many it takes there, how many it has by then.
+    bin_of = np.repeat(first - (np.cumsum(many, dtype=small) - many), many)
+    bin_of += np.arange(len(bin_of), dtype=small)
+    takes, has = np.repeat(each, many), np.repeat(before, many)
     offsets = np.zeros(bins + 1, np.int64)
-    np.cumsum(np.bincount(bin_of, minlength=bins), out=offsets[1:])
-    within += offsets.astype(small)[bin_of]
-    laid = np.empty(len(sizes), np.int64)
-    laid[within] = _drawn(max_length - sizes, max_length, seed, epoch)
-    return laid, offsets
+    np.cumsum(np.bincount(bin_of, weights=takes, minlength=bins), out=offsets[1:], dtype=np.int64)
+    # Steps go from long to short, as the keys do: where each key's sequence lies in its bin.
+    has += offsets.astype(small)[bin_of]
+    has -= np.cumsum(takes, dtype=small) - takes
+    place = np.repeat(has, takes)
+    place += np.arange(len(sizes), dtype=small)
+    keys, index_bits = _keys(sizes, max_length, seed, epoch)
+    laid = np.empty_like(keys)
+    laid[place] = keys
+    ends = np.right_shift(laid, np.uint64(64 - max_length.bit_length()), out=keys).view(np.int64)
+    np.subtract(max_length, ends, out=ends)
+    laid &= np.uint64(2**index_bits - 1)
+    return Layout("best_fit", max_length, laid.view(np.int64), _zeros(len(laid)), ends, offsets)
+
+
+def _zeros(count: int) -> Integers:
+    """Zeros that take no memory."""
+    import numpy as np
+
+    return np.broadcast_to(np.int64(0), count)
 
 
 def _wrapped(sizes: Integers, max_length: int) -> Layout:
@@ -158,34 +168,35 @@ def shuffled(count: int) -> Integers:
     """The numbers below `count` in an order that looks like chance, always the same."""
     import numpy as np
 
-    return _drawn(np.zeros(count, np.int64), 0, 0, 0)
+    keys, index_bits = _keys(np.zeros(count, np.int64), 0, 0, 0)
+    keys &= np.uint64(2**index_bits - 1)
+    return keys.view(np.int64)
 
 
-def _drawn(ranks: Integers, most: int, seed: int, epoch: int) -> Integers:
-    """Indices by rank (0 to `most`), those of one rank in an order that looks like chance.
+def _keys(sizes: Integers, most: int, seed: int, epoch: int) -> tuple[NDArray[np.uint64], int]:
+    """A number for each of `sizes` (0 to `most`), sorted: its size, a lot and its index; bits of the index.
 
-    The lots are splitmix64 (Steele, Lea and Flood 2014): random generators of libraries may give others in
-    another version. Rank, lot and index are sorted as one number: no two are equal.
+    The top bits are `most` less the size, so that the largest come first; those of one size come in an order
+    that looks like chance. The lots are splitmix64 (Steele, Lea and Flood 2014): random generators of
+    libraries may give others in another version.
     """
     import numpy as np
 
-    start = (seed * 0x9E3779B97F4A7C15 + epoch * 0xD1342543DE82EF95) % 2**64
-    index_bits, rank_bits = len(ranks).bit_length(), most.bit_length()
-    index = np.arange(len(ranks), dtype=np.uint64)
-    keys = index * np.uint64(0x9E3779B97F4A7C15)
-    keys += np.uint64(start)
-    scratch = np.empty_like(keys)  # fresh memory is what takes longest
-    keys ^= np.right_shift(keys, np.uint64(30), out=scratch)
-    keys *= np.uint64(0xBF58476D1CE4E5B9)
-    keys ^= np.right_shift(keys, np.uint64(27), out=scratch)
-    keys *= np.uint64(0x94D049BB133111EB)
-    keys >>= np.uint64(rank_bits + index_bits)
-    keys <<= np.uint64(index_bits)
-    keys |= index
-    if rank_bits:
-        np.copyto(scratch, ranks, casting="unsafe")
-        scratch <<= np.uint64(64 - rank_bits)
-        keys |= scratch
+    start = np.uint64((seed * 0x9E3779B97F4A7C15 + epoch * 0xD1342543DE82EF95) % 2**64)
+    index_bits, size_bits = len(sizes).bit_length(), most.bit_length()
+    keys = np.empty(len(sizes), np.uint64)
+    for begin in range(0, len(sizes), _BLOCK):
+        index = np.arange(begin, min(begin + _BLOCK, len(sizes)), dtype=np.uint64)
+        lots = index * np.uint64(0x9E3779B97F4A7C15) + start
+        lots ^= lots >> np.uint64(30)
+        lots *= np.uint64(0xBF58476D1CE4E5B9)
+        lots ^= lots >> np.uint64(27)
+        lots *= np.uint64(0x94D049BB133111EB)
+        lots >>= np.uint64(size_bits + index_bits)
+        lots <<= np.uint64(index_bits)
+        lots |= index
+        if size_bits:
+            lots |= (most - sizes[begin : begin + _BLOCK]).astype(np.uint64) << np.uint64(64 - size_bits)
+        keys[begin : begin + _BLOCK] = lots
     keys.sort()
-    keys &= np.uint64(2**index_bits - 1)
-    return keys.view(np.int64)
+    return keys, index_bits
