@@ -83,7 +83,7 @@ async def test_the_cursor_stays_on_its_token_while_the_row_is_made_again_for_lon
 
 
 async def test_the_list_has_its_words_before_the_first_row_is_asked_for(folder: Path) -> None:
-    opened = Open(folder, view_seconds=0.8)
+    opened = Open(folder, view_seconds=2)
     async with opened.run_test() as pilot:
         await until(pilot, "Weng earns $12")
         assert opened.tokens.row is None and opened.desk.asked[0] == "lines"
