@@ -131,11 +131,10 @@ async def test_what_takes_long_or_is_refused_holds_nothing_up(runs: Runs) -> Non
     app = workbench(runs)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, "No runs here yet")
-        began = time.monotonic()
         app.attempt(slow, lambda: done.append("slow"))
         app.attempt(refused, lambda: done.append("refused"))
         await asyncio.sleep(0)
-        assert time.monotonic() - began < 0.4
+        assert done == []
         await until(pilot, "that cannot be done")
         await pilot.pause(0.7)
         assert done == ["slow"]

@@ -79,7 +79,7 @@ def test_what_is_not_wanted_any_more_ends_its_process(make_recipe: MakeRecipe) -
     threading.Timer(0.3, given_up.set).start()
     with pytest.raises(CancelledError):
         simulated(make_recipe(), cancelled=given_up.is_set)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert children() <= before, "nothing is left behind"
 
 
