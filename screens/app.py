@@ -16,7 +16,6 @@ from textual import on, work
 from textual.app import App
 from textual.binding import Binding
 from textual.message import Message
-from textual.screen import Screen
 
 from sftui.errors import InputError
 from sftui.runs.directory import RunDirectory
@@ -26,11 +25,13 @@ from sftui.terminal import takes_utf8
 from .dataset import Dataset
 from .desk import OpenDesk, open_desk
 from .frame import Frame
+from .modes import screen_of
 from .themes import THEMES, prefers_dark, theme_for
 
 if TYPE_CHECKING:
     from textual.command import Provider
 
+    from sftui.memory.device import Device
     from sftui.telemetry import Sample
 
     from .widgets.braille import GlyphName
@@ -60,10 +61,11 @@ class Workbench(App[None]):
     COMMAND_PALETTE_BINDING = "ctrl+p"
     COMMANDS = {_commands}
     MODES = {
-        "data": lambda: _screen("data"),
-        "packing": lambda: _screen("packing"),
-        "train": lambda: _screen("train"),
-        "runs": lambda: _screen("runs"),
+        "data": lambda: screen_of("data"),
+        "packing": lambda: screen_of("packing"),
+        "memory": lambda: screen_of("memory"),
+        "train": lambda: screen_of("train"),
+        "runs": lambda: screen_of("runs"),
     }
     BINDINGS = [
         Binding("1", "show('data')", "Data", show=False, tooltip="Data: rows, token by token", id="app.data"),
@@ -74,6 +76,14 @@ class Workbench(App[None]):
             show=False,
             tooltip="Packing: sequences in bins",
             id="app.packing",
+        ),
+        Binding(
+            "3",
+            "show('memory')",
+            "Memory",
+            show=False,
+            tooltip="Memory: whether it fits, and why",
+            id="app.memory",
         ),
         Binding("5", "show('train')", "Train", show=False, tooltip="Train: one run, live", id="app.train"),
         Binding(
@@ -129,6 +139,8 @@ class Workbench(App[None]):
         self.dataset = Dataset(self, open_desk)
         self.run_directory = run
         self.device_text = ""
+        self.memory_device: Device | None = None
+        """The GPU that recipes are held against; None: the one of this machine that a run takes."""
         self.parting_words = ""
         for theme in THEMES:
             self.register_theme(theme)
@@ -208,10 +220,10 @@ class Workbench(App[None]):
 
         Raises `InputError` and changes nothing if they do not fit.
         """
-        from sftui.recipe_save import value_of, with_changes
+        from sftui.recipe_save import with_changes
 
         changes = {**self._changes, **values}
-        changes = {key: value for key, value in changes.items() if value != value_of(self._as_read, key)}
+        changes = {key: value for key, value in changes.items() if _differs(self._as_read, key, value)}
         self.recipe = with_changes(self._as_read, changes)
         self._changes = changes
         self.show_recipe()
@@ -231,11 +243,9 @@ class Workbench(App[None]):
             self.read_recipe()
 
         def saved() -> None:
-            from sftui.recipe_save import value_of
-
             self._saved |= changes
             self._changes = {
-                key: value for key, value in self._changes.items() if value != value_of(self._as_read, key)
+                key: value for key, value in self._changes.items() if _differs(self._as_read, key, value)
             }
             self.show_recipe()
             self.notify(f"saved into {self.recipe_name}: {'  '.join(unsaved)}", timeout=4, markup=False)
@@ -344,6 +354,17 @@ def _look_less_for_garbage() -> None:
     gc.set_threshold(*GARBAGE)
 
 
+def _differs(recipe: Any, key: str, value: object) -> bool:
+    """Whether a recipe says something else at a dotted key, or nothing; sections are given as mappings."""
+    from sftui.recipe_save import value_of
+
+    try:
+        found = value_of(recipe, key)
+    except AttributeError:  # in a section that is null
+        return True
+    return bool(value != (found.model_dump() if hasattr(found, "model_dump") else found))
+
+
 def device_text(sample: Sample) -> str:
     """`H200 12.3/139 GiB`, or cores and RAM where there is no GPU."""
     gpus = [gpu for gpu in sample.gpus if gpu.visible]
@@ -355,25 +376,6 @@ def device_text(sample: Sample) -> str:
         return f"{many}{name} {used / 2**30:.1f}/{total / 2**30:.0f} GiB"
     ram = f"{sample.ram_used_bytes / 2**30:.1f}/{sample.ram_total_bytes / 2**30:.0f} GiB"
     return f"CPU {sample.cpu_count} cores  RAM {ram}"
-
-
-def _screen(mode: str) -> Screen[Any]:
-    """The screen of a mode; its module is imported when it is first shown."""
-    if mode == "data":
-        from .data import DataScreen
-
-        return DataScreen()
-    if mode == "packing":
-        from .packing import PackingScreen
-
-        return PackingScreen()
-    if mode == "train":
-        from .train import TrainScreen
-
-        return TrainScreen()
-    from .runs import RunsScreen
-
-    return RunsScreen()
 
 
 def _parting_words(folder: Path) -> str:

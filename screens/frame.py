@@ -15,7 +15,13 @@ from .widgets.masthead import Masthead
 if TYPE_CHECKING:
     from .app import Workbench
 
-TABS = [("1", "Data", "data"), ("2", "Packing", "packing"), ("5", "Train", "train"), ("6", "Runs", "runs")]
+TABS = [
+    ("1", "Data", "data"),
+    ("2", "Packing", "packing"),
+    ("3", "Memory", "memory"),
+    ("5", "Train", "train"),
+    ("6", "Runs", "runs"),
+]
 LEAST = (60, 20)
 
 

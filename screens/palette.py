@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .app import Workbench
 
 # Moving about is for keys; and the palette is open already.
-NOT_OFFERED = frozenset(("move", "scroll", "page", "edge", "turn", "pane", "command_palette"))
+NOT_OFFERED = frozenset(("move", "scroll", "page", "edge", "turn", "pane", "value", "far", "command_palette"))
 MOST_RUNS = 50
 # Found in the explanation only: below everything that is found in a title.
 IN_HELP = 0.01

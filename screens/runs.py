@@ -18,6 +18,7 @@ from sftui.printable import printable, printable_lines
 from sftui.runs import launch
 from sftui.runs.directory import RunDirectory
 from sftui.runs.listing import Listed, delete_run, list_runs
+from sftui.runs.memory_history import PeakReader
 from sftui.runs.status import Status
 from sftui.words import count, duration, number, size
 
@@ -26,9 +27,19 @@ from .widgets.panel import Panel
 from .widgets.state import state_text
 
 # Cells that the values need; the run's name takes what is left, the step what the longest run needs.
-WIDTHS = {"run": 20, "state": 10, "step": 9, "loss": 8, "eval": 8, "tokens": 9, "took": 11, "size": 10}
+WIDTHS = {
+    "run": 20,
+    "state": 10,
+    "step": 9,
+    "loss": 8,
+    "eval": 8,
+    "tokens": 9,
+    "memory": 9,
+    "took": 11,
+    "size": 10,
+}
 # What gives way, in this order, where the terminal is narrow and the names are cut already.
-OPTIONAL = ("tokens", "eval", "loss", "size")
+OPTIONAL = ("tokens", "eval", "memory", "loss", "size")
 # A name is cut to this, at worst, once nothing else can give way.
 LEAST_NAME = 10
 # Cells beside the table: padding and scroll bar.
@@ -44,15 +55,20 @@ class Layout(NamedTuple):
     gap: int
 
 
-def layout(width: int, longest_name: int, longest_step: int) -> Layout:
-    """The columns for a terminal of `width` cells: names are cut before a column goes."""
+def layout(width: int, longest_name: int, longest_step: int, *, measured: bool = False) -> Layout:
+    """The columns for a terminal of `width` cells: names are cut before a column goes.
+
+    `measured`: the memory of some run is known, else it has no column.
+    """
     gap = 2 if width >= 100 else 1
     widths = {**WIDTHS, "step": max(WIDTHS["step"], longest_step)}
+    if not measured:
+        del widths["memory"]
     least = widths["run"] = min(longest_name, WIDTHS["run"])
     for name in OPTIONAL:
         if _spare(width, widths, gap) >= 0:
             break
-        del widths[name]
+        widths.pop(name, None)
     widths["run"] = min(longest_name, max(LEAST_NAME, least + _spare(width, widths, gap)))
     return Layout(widths, gap)
 
@@ -106,6 +122,7 @@ class RunsScreen(Frame):
         super().__init__()
         self._listed: list[Listed] = []
         self._sizes: dict[str, tuple[tuple[str, int], int]] = {}
+        self._peaks: dict[str, PeakReader] = {}
         self._layout = Layout({}, 0)
         self._shown: dict[str, Row] = {}
         self._filter = ""
@@ -142,13 +159,19 @@ class RunsScreen(Frame):
             await asyncio.sleep(self.app.refresh_seconds)
 
     def _look(self, folder: Path) -> list[Listed]:
-        """In a thread: the runs, and the sizes of those that have changed."""
+        """In a thread: the runs, and the sizes and peaks of those that have changed."""
         listed = list_runs(folder)
         for one in listed:
             seen = (one.status.state, one.status.step // 100)
             if self._sizes.get(one.run.id, (None, 0))[0] != seen:
                 self._sizes[one.run.id] = (seen, one.run.bytes_on_disk())
+            elif not one.status.alive:
+                continue
+            self._peaks.setdefault(one.run.id, PeakReader(one.run.events_file)).read()
         return listed
+
+    def _peak(self, one: Listed) -> int | None:
+        return self._peaks[one.run.id].highest if one.run.id in self._peaks else None
 
     # -- showing ---------------------------------------------------------------------------------
 
@@ -161,7 +184,8 @@ class RunsScreen(Frame):
         listed = self._matching()
         name = max((len(one.run.id) for one in listed), default=WIDTHS["run"])
         step = max((len(_step(one.status)) for one in listed), default=0)
-        return layout(self.size.width, name, step)
+        measured = any(self._peak(one) is not None for one in listed)
+        return layout(self.size.width, name, step, measured=measured)
 
     def _lay_out(self, new: Layout) -> None:
         """Other columns: the table is filled anew."""
@@ -227,6 +251,7 @@ class RunsScreen(Frame):
             "loss": number(status.loss) or "–",
             "eval": number(status.eval_loss) or "–",
             "tokens": count(status.tokens) if status.tokens else "–",
+            "memory": size(self._peak(one)) or "–",
             "took": duration(status.seconds(now)),
             "size": size(self._sizes.get(one.run.id, (None, 0))[1]),
         }
@@ -254,7 +279,9 @@ class RunsScreen(Frame):
         else:
             result = current.run.result
             where = f"{result.name}: {result}" if result else str(current.run.path)
-            detail.show(Content(f"{status.detail}  {where}" if status.detail else where))
+            peak = self._peak(current)
+            taken = f"at most {size(peak)} on the GPU" if peak and "memory" not in self._layout.widths else ""
+            detail.show(Content("  ".join(part for part in (status.detail, taken, where) if part)))
 
     def _matching(self) -> list[Listed]:
         wanted = self._filter.strip().lower()

@@ -150,14 +150,17 @@ class TrainScreen(Frame):
         self._panel("subject").show(view.subject(status, history, now, width, frozen=self._frozen))
         self._panel("progress").show(view.progress_line(status, width))
         self._panel("recipe").show(Content(f"{watch.run.id}  {self._summary or ''}"))
-        self._panel("notice").display = self._notice is not None
-        if self._notice is not None:
-            self._panel("notice").show(self._notice)
+        self.set_class(status.error is not None and history.step is None, "-no-steps")
+        notice = self._notice or view.early_warning(status, history)
+        self._panel("notice").display = notice is not None
+        if notice is not None:
+            self._panel("notice").show(notice)
         self._panel("numbers").show(view.numbers(status, history, width))
         self._panel("now").show(view.now_panel(status, history))
         machine = self._panel("machine")
-        machine.show(view.machine_panel(history.memory, machine.content_size.width))
+        machine.show(view.machine_panel(history, machine.content_size.width))
         machine.border_title = view.machine_title(history.memory, status)
+        machine.border_subtitle = view.compared(history.taken)
         for plot in self.query(Plot):
             plot.data_changed()
         if changed:
@@ -205,7 +208,7 @@ class TrainScreen(Frame):
         if action == "enter":
             zooming = self.is_mounted and self._main.zooming
             return zooming or (watch is None and self.app.recipe is not None and not self._starting)
-        if action in ("log_scale", "smoothing", "graph", "zoom", "freeze", "view", "copy"):
+        if action in ("log_scale", "smoothing", "graph", "zoom", "freeze", "view", "memory", "copy"):
             return watch is not None
         return True
 
@@ -224,24 +227,26 @@ class TrainScreen(Frame):
     async def _start(self) -> None:
         """Read the recipe again, check it and launch its run: disks are kept off the event loop."""
 
-        def start() -> RunDirectory:
+        def start() -> tuple[RunDirectory, list[str]]:
             from sftui import preflight
 
             recipe = self.app.read_recipe()
-            preflight.check(recipe)
-            return launch.start(recipe, self.app.command_line)
+            warnings = [printable_lines(str(finding)) for finding in preflight.check(recipe)]
+            return launch.start(recipe, self.app.command_line), warnings
 
         notice = self._panel("notice")
         notice.display = True
         notice.show(Content("checking the recipe and the data"))
         try:
-            run = await asyncio.to_thread(start)
+            run, warnings = await asyncio.to_thread(start)
         except InputError as error:
             self._starting = False
             notice.show(Content.styled(printable_lines(str(error)), "bold $text-error"))
             self._show_recipe()
             return
         self.app.open_run(run)
+        for warning in warnings:
+            self.app.notify(warning, severity="warning", timeout=15, markup=False)
         survives, advice = await asyncio.to_thread(survives_logout)
         if not survives:
             self.app.notify(advice, severity="warning", timeout=15, markup=False)
@@ -322,6 +327,13 @@ class TrainScreen(Frame):
     def action_view(self) -> None:
         """Log, answers or warnings in the lower panel."""
         self.query_one(RunText).next_view()
+
+    def action_memory(self) -> None:
+        """What it was predicted to take beside what it took."""
+        if self._watch is not None:
+            from .run_memory import RunMemoryScreen
+
+            self.app.push_screen(RunMemoryScreen(self._watch, self.app.refresh_seconds))
 
     def action_scroll(self, lines: int) -> None:
         """Scroll the log, the answers or the warnings."""

@@ -62,6 +62,7 @@ BINDINGS: list[BindingType] = [
         id="train.freeze",
     ),
     Binding("v", "view", "view", tooltip="below: log, answers, warnings", id="train.view"),
+    Binding("m", "memory", "memory", tooltip="its memory: predicted and measured", id="train.memory"),
     Binding("down,j", "scroll(1)", "down", show=False, tooltip="scroll the text below", id="train.down"),
     Binding("up,k", "scroll(-1)", "up", show=False, tooltip="scroll the text below", id="train.up"),
     Binding("y", "copy", "copy path", show=False, tooltip="copy the path of the run", id="train.copy"),

@@ -12,13 +12,16 @@ from textual.content import Content
 from sftui.printable import printable, printable_lines
 from sftui.runs.directory import RunDirectory
 from sftui.runs.history import Answer, History
+from sftui.runs.memory_history import MemoryHistory
 from sftui.runs.status import Status
-from sftui.words import count, duration, number, rate, size
+from sftui.words import apart, count, duration, number, rate, size
 
 from .widgets.bars import meter, progress
 from .widgets.state import state_text
 
 DELTA_STEPS = 100
+# A measured peak further from the predicted one than this is out of the ordinary.
+EXPECTED = 0.03
 LABEL = 11
 
 Part = Content | str | tuple[str, str]
@@ -112,17 +115,20 @@ def now_panel(status: Status, history: History) -> Content:
     return Content("\n").join(lines)
 
 
-def machine_panel(memory: Mapping[str, Any] | None, width: int) -> Content:
-    """GPU memory, load, power and heat; CPU and RAM."""
+def machine_panel(history: History, width: int) -> Content:
+    """GPU memory with what was predicted, load, power and heat; CPU and RAM."""
+    memory = history.memory
     if memory is None:
         return Content.styled("no sample yet", "$foreground-muted")
     lines: list[Content] = []
     total = next((gpu["total_bytes"] for gpu in _own(memory) if gpu.get("total_bytes")), None)
-    if total and "allocated_bytes" in memory:
-        for label in ("allocated", "reserved", "peak"):
-            used = memory.get(f"{label}_bytes")
-            if used is not None:
-                lines.append(_meter(label, used, total, width))
+    on_gpu = bool(total) and _counts(memory)
+    predicted = history.taken.predicted
+    if total and on_gpu:
+        values = {label: memory.get(f"{label}_bytes") for label in ("allocated", "reserved")}
+        values["peak"] = history.taken.highest
+        values["predicted"] = None if predicted is None else predicted.peak_bytes
+        lines += [_meter(label, used, total, width) for label, used in values.items() if used is not None]
     for gpu in _own(memory):
         used, all_of_it = gpu.get("used_bytes"), gpu.get("total_bytes")
         if used is not None and all_of_it:
@@ -130,13 +136,34 @@ def machine_panel(memory: Mapping[str, Any] | None, width: int) -> Content:
         facts = _gpu_facts(gpu)
         if facts:
             lines.append(Content(f"{'':{LABEL}}{facts}"))
+    if on_gpu:
+        pairs = [*_cpu_and_ram(memory), ("trainer", size(memory.get("rss_bytes")))]
+        return Content("\n").join([*lines, _pairs(pairs, width)])
     cpu = memory.get("cpu_percent")
     lines.append(_line("CPU", f"{cpu:.0f}%" if cpu is not None else "", "of one core"))
     if memory.get("rss_bytes"):
         lines.append(_line("trainer", size(memory["rss_bytes"]), "of RAM"))
     if memory.get("ram_total_bytes") and memory.get("ram_used_bytes") is not None:
         lines.append(_meter("RAM", memory["ram_used_bytes"], memory["ram_total_bytes"], width))
+    if predicted is not None and _on_cpu(history):
+        lines.append(_line("on a GPU", size(predicted.peak_bytes), "predicted"))
     return Content("\n").join(lines)
+
+
+def compared(taken: MemoryHistory) -> Content:
+    """How far the measured peak is from the predicted one, in words; nothing before a step was measured."""
+    difference = taken.difference
+    if difference is None:
+        return Content("")
+    style = "$text-warning" if abs(difference) > EXPECTED else ""
+    return Content.styled(f"peak {apart(difference)} predicted", style)
+
+
+def early_warning(status: Status, history: History) -> Content | None:
+    """The newest warning before the first step is done: that the largest batch may not fit, say."""
+    if status.step or not status.alive or not history.warnings:
+        return None
+    return Content.assemble(("! ", "bold $text-warning"), printable(history.warnings[-1]))
 
 
 def machine_title(memory: Mapping[str, Any] | None, status: Status) -> str:
@@ -154,7 +181,7 @@ def can_be_asked(history: History, request: str) -> bool:
 
 
 def numbers(status: Status, history: History, width: int) -> Content:
-    """The same values in three lines, for a narrow terminal; the third gives way where it is low as well."""
+    """The same values in three or four lines, for a narrow terminal; where it is low, two have room."""
     event: Mapping[str, Any] = history.step or {}
     memory: Mapping[str, Any] = history.memory or {}
     last_eval = history.eval_loss.last
@@ -172,11 +199,7 @@ def numbers(status: Status, history: History, width: int) -> Content:
         if used is not None and total:
             second.append((_gpu_label(gpu), f"{used / 2**30:.1f}/{total / 2**30:.0f} GiB"))
         second.append(("", _gpu_facts(gpu)))
-    if memory.get("cpu_percent") is not None:
-        second.append(("CPU", f"{memory['cpu_percent']:.0f}%"))
-    if memory.get("ram_total_bytes") and memory.get("ram_used_bytes") is not None:
-        used, total = memory["ram_used_bytes"], memory["ram_total_bytes"]
-        second.append(("RAM", f"{used / 2**30:.1f}/{total / 2**30:.0f} GiB"))
+    second += _cpu_and_ram(memory)
     third = [("tokens", count(tokens) if tokens else ""), ("trained", count(trained) if trained else "")]
     for label, key in (
         ("allocated", "allocated_bytes"),
@@ -184,7 +207,21 @@ def numbers(status: Status, history: History, width: int) -> Content:
         ("trainer", "rss_bytes"),
     ):
         third.append((label, size(memory.get(key))))
-    return Content("\n").join([_pairs(line, width) for line in (first, second, third)])
+    lines = [first, second, third]
+    if (predicted := history.taken.predicted) is not None and _on_cpu(history):
+        third.append(("on a GPU", f"{size(predicted.peak_bytes)} predicted"))
+    elif predicted is not None or _counts(memory):
+        difference = history.taken.difference
+        fourth = [
+            ("peak", size(history.taken.highest)),
+            ("predicted", "" if predicted is None else size(predicted.peak_bytes)),
+            ("measured", "" if difference is None else apart(difference)),
+        ]
+        lines.append(fourth)
+    if status.error:
+        # What went wrong needs the room of lines that have nothing to say.
+        lines = [line for line in lines if any(value for _, value in line)]
+    return Content("\n").join([_pairs(line, width) for line in lines])
 
 
 def answers(pairs: Sequence[tuple[Answer, Answer]], single: Sequence[Answer]) -> Content:
@@ -237,6 +274,25 @@ def _answer(answer: Answer, style: str) -> list[Part]:
 def _own(memory: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The GPUs that the trainer can see."""
     return [gpu for gpu in memory.get("gpus", ()) if gpu.get("visible", True)]
+
+
+def _counts(memory: Mapping[str, Any]) -> bool:
+    """Whether the trainer says what it has allocated: it does so on a GPU."""
+    return any(memory.get(name) is not None for name in ("allocated_bytes", "reserved_bytes", "peak_bytes"))
+
+
+def _on_cpu(history: History) -> bool:
+    return history.start is not None and history.start.get("device") == "CPU"
+
+
+def _cpu_and_ram(memory: Mapping[str, Any]) -> list[tuple[str, str]]:
+    pairs = []
+    if memory.get("cpu_percent") is not None:
+        pairs.append(("CPU", f"{memory['cpu_percent']:.0f}%"))
+    if memory.get("ram_total_bytes") and memory.get("ram_used_bytes") is not None:
+        used, total = memory["ram_used_bytes"], memory["ram_total_bytes"]
+        pairs.append(("RAM", f"{used / 2**30:.1f}/{total / 2**30:.0f} GiB"))
+    return pairs
 
 
 def _gpu_label(gpu: Mapping[str, Any]) -> str:

@@ -133,6 +133,41 @@ def _parsers() -> tuple[argparse.ArgumentParser, set[str]]:
         choices=("none", "next_fit", "best_fit", "wrapped"),
         help="instead of the recipe's data.packing",
     )
+    estimate = add(
+        "estimate", _estimate, "say what memory a training step takes, and whether it fits", recipe
+    )
+    estimate.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    estimate.add_argument(
+        "--gpu",
+        metavar="NAME|SIZE",
+        help="another GPU than this machine's: 4090, a100, 24GB (default: its first)",
+    )
+    estimate.add_argument(
+        "--compare", action="store_true", help="full fine-tuning, LoRA and QLoRA side by side"
+    )
+    estimate.add_argument("--why", action="store_true", help="the formula of each component with its numbers")
+    recipes = add("recipes", _recipes, "list the ready recipes, or show one")
+    recipes.add_argument("show", nargs="*", metavar="show NAME", help="print a ready recipe")
+    recipes.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    new = add("new", _new, "make a recipe from a dataset and this machine, with the reason of each choice")
+    new.add_argument("data", metavar="DATA", help="a file, pattern, folder, or Hub dataset (owner/name)")
+    new.add_argument(
+        "overrides",
+        nargs="*",
+        default=[],
+        metavar="key=value",
+        help="what is to be so, e.g. data.max_length=1024",
+    )
+    new.add_argument("--model", metavar="ID|DIR", help="default: one that fits this machine")
+    new.add_argument("--gpu", metavar="NAME|SIZE", help="another GPU than this machine's: 4090, a100, 24GB")
+    new.add_argument(
+        "--method",
+        choices=("auto", "qlora", "lora", "full"),
+        default="auto",
+        help="auto: LoRA where it fits, else QLoRA",
+    )
+    new.add_argument("-o", "--output", type=Path, metavar="FILE", help="a new file (default: stdout)")
+    new.add_argument("--force", action="store_true", help="write over FILE")
     runs = add("runs", _runs, "list runs", where)
     runs.add_argument("--json", action="store_true", help="one JSON document on stdout")
     add("attach", _attach, "watch a run in the workbench", one_run, where, screen)
@@ -256,7 +291,8 @@ def _train(options: argparse.Namespace) -> int:
     from sftui.runs import launch
 
     recipe = _recipe(options)
-    preflight.check(recipe)
+    for finding in preflight.check(recipe):
+        print(f"sftui: {finding}", file=sys.stderr)
     run = launch.start(recipe, _command_line())
     return _detach(run) if options.detach else _follow(run)
 
@@ -323,6 +359,46 @@ def _pack(options: argparse.Namespace) -> int:
     answer = pack_text.look(_recipe(options), options.strategy)
     pack_text.print_answer(answer, as_json=options.json, with_layout=options.layout)
     return pack_text.verdict(answer)
+
+
+def _estimate(options: argparse.Namespace) -> int:
+    from sftui import estimate_text
+
+    found = estimate_text.look(_recipe(options), options.gpu)
+    estimate_text.print_answer(found, as_json=options.json, compares=options.compare, explains=options.why)
+    return estimate_text.verdict(found)
+
+
+def _recipes(options: argparse.Namespace) -> int:
+    from sftui import recipes_text
+
+    words = list(options.show)
+    if not words:
+        ready = recipes_text.list_ready()
+        print(recipes_text.as_json(ready) if options.json else recipes_text.as_text(ready))
+        return 0
+    if words[0] != "show" or len(words) != 2:
+        raise InputError(f"found {' '.join(words)}: expected sftui recipes, or sftui recipes show NAME")
+    if options.json:
+        raise InputError("a recipe is shown as it is, in YAML: expected show NAME or --json", key="--json")
+    print(recipes_text.ready_text(words[1]), end="")
+    return 0
+
+
+def _new(options: argparse.Namespace) -> int:
+    from sftui import new_text
+
+    made = new_text.make(
+        options.data,
+        model=options.model,
+        gpu=options.gpu,
+        method=options.method,
+        overrides=options.overrides,
+        file=options.output,
+        force=options.force,
+    )
+    new_text.print_answer(made, options.output)
+    return 0 if made.fits else 1
 
 
 def _find(options: argparse.Namespace) -> RunDirectory:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-import os
 from pathlib import Path
 
+from sftui.checks.facts import facts_of
+from sftui.checks.finding import raise_error
+from sftui.checks.model import require_model
 from sftui.data.conversation import Conversation
 from sftui.data.formats import read_conversation
 from sftui.data.hold_out import held_out_count
 from sftui.data.sources import Rows, open_rows
 from sftui.data.tokenizer import load_tokenizer
+from sftui.devices import look
 from sftui.errors import InputError
-from sftui.packing_support import refusal
+from sftui.memory.answer import answer
+from sftui.memory.measured import measured_on
 from sftui.recipe import BadRows, Recipe, Source
+from sftui.recipe_checks import Finding, mended
+from sftui.recipe_checks import check as check_recipe
 
 
-def check(recipe: Recipe) -> None:
-    """Raise `InputError` for what would end the run in its first seconds anyway.
+def check(recipe: Recipe) -> tuple[Finding, ...]:
+    """Raise `InputError` for what would end the run in its first seconds anyway; what remains are warnings.
 
     Reads no more than the first row of each source and the tokenizer; a model on the Hub is not
     downloaded for it, nor is a dataset.
@@ -31,12 +35,26 @@ def check(recipe: Recipe) -> None:
     name = recipe.model.name_or_path
     folder = Path(name)
     if folder.is_absolute():
-        _check_model_folder(folder)
-        if data.packing != "none":
-            _check_packing(folder)
+        require_model(folder)
+    findings = _findings(recipe)
+    raise_error(findings)
+    if folder.is_absolute():
         tokenizer = load_tokenizer(name, recipe.model.revision, chat_template=data.chat_template)
         for conversation in filter(None, conversations):
             tokenizer.templates.choose(conversation)
+    return tuple(one for one in findings if one.severity == "warning")
+
+
+def _findings(recipe: Recipe) -> tuple[Finding, ...]:
+    """What is wrong with the recipe on this machine as it is now."""
+    machine = look(recipe.output_dir)
+    facts = facts_of(recipe, machine)
+    if facts.shape is None:
+        return check_recipe(recipe, machine)
+    # What runs took before is told apart by the model's files, which are not fetched for it.
+    history = () if facts.device is None or facts.folder is None else measured_on(facts.device.name)
+    found = answer(recipe, facts.shape, facts.device, history=history)
+    return mended(check_recipe(recipe, machine, answer=found), found)
 
 
 def _first_conversation(source: Source, rows: Rows, bad_rows: BadRows) -> Conversation | None:
@@ -49,46 +67,3 @@ def _first_conversation(source: Source, rows: Rows, bad_rows: BadRows) -> Conver
         if bad_rows == "drop":
             return None
         raise
-
-
-def _names_in(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208
-    except OSError:
-        return []
-
-
-def _check_model_folder(folder: Path) -> None:
-    if not os.path.isdir(folder):  # noqa: PTH112 -- False, not an error, for a name that is too long
-        near = difflib.get_close_matches(folder.name, _names_in(folder.parent), n=1)
-        raise InputError(
-            "there is no such directory",
-            file=folder,
-            key="model.name_or_path",
-            hint=f"did you mean {near[0]}?"
-            if near
-            else "expected a model directory or a Hub id (owner/name)",
-        )
-    if not (folder / "config.json").is_file():
-        raise InputError(
-            "has no config.json: expected a model in Hugging Face layout",
-            file=folder,
-            key="model.name_or_path",
-        )
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
-        raise InputError("has no weights (*.safetensors or *.bin)", file=folder, key="model.name_or_path")
-
-
-def _check_packing(folder: Path) -> None:
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError):
-        return  # said better when the model is loaded
-    reason = refusal(config) if isinstance(config, dict) else None
-    if reason is not None:
-        raise InputError(
-            f"this model cannot be packed: {reason}",
-            file=folder,
-            key="data.packing",
-            hint="expected packing: none",
-        )

@@ -18,9 +18,10 @@ from sftui.runs import launch, lock
 from sftui.runs.directory import RunDirectory
 from sftui.runs.history import Answer, History, Watch
 from sftui.runs.listing import name_for_commands
+from sftui.runs.memory_history import Trial
 from sftui.runs.status import Status, read_status
 from sftui.terminal import is_dumb
-from sftui.words import count, duration, number, rate
+from sftui.words import apart, count, duration, number, rate, size
 
 POLL_SECONDS = 0.25
 LINE_SECONDS = 5.0
@@ -120,6 +121,7 @@ Show = Callable[[Watch, bool], None]
 def _lines() -> Show:
     """Plain lines: one every few seconds, one for each evaluation, checkpoint and warning."""
     detail, warnings, last_step, last_time = "", 0, 0, 0.0
+    memory = _memory()
     evaluations: dict[int, float] = {}
 
     def show(watch: Watch, final: bool) -> None:
@@ -130,6 +132,8 @@ def _lines() -> Show:
         for warning in history.warnings[warnings:]:
             print(f"warning: {printable(warning)}", flush=True)
         warnings = len(history.warnings)
+        for line in memory(history, final):
+            print(line, flush=True)
         now = time.monotonic()
         phase = status.detail.split(" ", 1)[0]
         if phase and phase != detail and status.step == 0:
@@ -149,6 +153,33 @@ def _lines() -> Show:
             print(line, flush=True)
 
     return show
+
+
+def _memory() -> Callable[[History, bool], list[str]]:
+    """Lines on what is new of a run's memory: its trial, then its peak, and at the end the peak once more
+    if it has grown."""
+    tried: Trial | None = None
+    said: int | None = None
+
+    def news(history: History, final: bool) -> list[str]:
+        nonlocal tried, said
+        taken, lines = history.taken, []
+        trial = taken.trial
+        if trial is not None and trial != tried:
+            fits = trial.peak_bytes is not None or taken.highest is None
+            result = f"in {trial.seconds:.1f} s" if fits else "do not fit"
+            lines.append(f"tried the largest batch: {trial.rows:,} x {trial.length:,} tokens {result}")
+        tried = trial
+        known = taken.stepped and (trial is not None or history.step is not None)
+        if known and taken.highest is not None and (said is None or (final and taken.highest > said)):
+            said = taken.highest
+            line = f"memory: at most {size(said)} allocated"
+            if taken.predicted is not None and taken.difference is not None:
+                line += f", {apart(taken.difference)} the {size(taken.predicted.peak_bytes)} predicted"
+            lines.append(line)
+        return lines
+
+    return news
 
 
 def _step_line(status: Status, history: History) -> str:
@@ -181,6 +212,7 @@ def _bar() -> Show:
     task = progress.add_task("", total=None, state="starting", text="")
     progress.start()
     told: dict[str, int] = {"warnings": 0}
+    memory = _memory()
     evaluations: dict[int, float] = {}
 
     def show(watch: Watch, final: bool) -> None:
@@ -190,6 +222,8 @@ def _bar() -> Show:
             for warning in history.warnings[told["warnings"] :]:
                 progress.print(f"[yellow]warning:[/] {escape(printable(warning))}")
             told["warnings"] = len(history.warnings)
+            for line in memory(history, final):
+                progress.print(line)
             for step, loss in history.evaluations.items():
                 if evaluations.get(step) != loss:
                     progress.print(f"evaluation at step {step:,}: loss {number(loss)}")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from sftui.errors import InputError, shorten
@@ -20,10 +21,30 @@ def explain(
     error: ValidationError, file: str, lines: Mapping[Key, int], overridden: Mapping[Key, str]
 ) -> InputError:
     """One `InputError` for all that pydantic found, each on a line with its own place."""
+    mistakes = found_mistakes(error, file, lines, overridden)
+    if len(mistakes) == 1:
+        return mistakes[0]
+    return InputError("\n".join([f"{len(mistakes)} mistakes", *(f"  {one}" for one in mistakes)]), file=file)
+
+
+def found_mistakes(
+    error: ValidationError,
+    file: str,
+    lines: Mapping[Key, int],
+    overridden: Mapping[Key, str],
+    *,
+    beside_fields: bool = False,
+) -> list[InputError]:
+    """All that pydantic found, each with its own place.
+
+    What fields of a section say against each other has the section's key; with `beside_fields`, that of
+    the field it speaks of first.
+    """
     found: dict[Key, list[str]] = {}
     for details in error.errors(include_url=False):
         key = _without_union_tags(tuple(part for part in details["loc"] if isinstance(part, str | int)))
-        found.setdefault(key, []).append(_sentence(details, key))
+        sentence = _sentence(details, key)
+        found.setdefault(_blamed(key, sentence) if beside_fields else key, []).append(sentence)
     mistakes = []
     for key, sentences in found.items():
         if any(other != key and other[: len(key)] == key for other in found):
@@ -33,13 +54,11 @@ def explain(
             InputError(
                 _joined(sentences),
                 file=f"in {source}" if source else file,
-                line=None if source else _nearest_line(key, lines),
+                line=None if source else nearest_line(key, lines),
                 key=".".join(map(str, key)) or None,
             )
         )
-    if len(mistakes) == 1:
-        return mistakes[0]
-    return InputError("\n".join([f"{len(mistakes)} mistakes", *(f"  {one}" for one in mistakes)]), file=file)
+    return mistakes
 
 
 def _override_of(key: Key, lines: Mapping[Key, int], overridden: Mapping[Key, str]) -> str | None:
@@ -59,12 +78,19 @@ def _joined(sentences: list[str]) -> str:
     return " or ".join([first, *(other.rpartition(", expected ")[2] for other in others)])
 
 
+def _blamed(section: Key, sentence: str) -> Key:
+    """The field that a sentence on several fields of a section begins with; else the section."""
+    key: Key = (*section, *sentence.split(" ", 1)[0].split("."))
+    return key if field_of(key) is not None else section
+
+
 def _without_union_tags(key: Key) -> Key:
     """Drop the parts that pydantic adds to say which member of a union it tried (`str`, `list[str]`)."""
     return tuple(part for part in key if part != "str" and not str(part).startswith("list["))
 
 
-def _nearest_line(key: Key, lines: Mapping[Key, int]) -> int | None:
+def nearest_line(key: Key, lines: Mapping[Key, int]) -> int | None:
+    """The line of a key, else of the section it is in; None where that is not written either."""
     while key:
         if key in lines:
             return lines[key]
@@ -114,13 +140,13 @@ def _sentence(details: ErrorDetails, key: Key) -> str:
 
 
 def _description(key: Key) -> str:
-    field = _field(key)
+    field = field_of(key)
     return (field.description if field is not None else None) or "a value"
 
 
-def _field(key: Key) -> Any:
-    fields = _fields(key[:-1])
-    return fields.get(str(key[-1])) if key else None
+def field_of(key: Key) -> FieldInfo | None:
+    """The field of the typed model at a key, None if there is none; an item of a list has none of its own."""
+    return _fields(key[:-1]).get(str(key[-1])) if key and isinstance(key[-1], str) else None
 
 
 def known_keys(section: Key) -> list[str]:
@@ -128,7 +154,7 @@ def known_keys(section: Key) -> list[str]:
     return list(_fields(section))
 
 
-def _fields(section: Key) -> dict[str, Any]:
+def _fields(section: Key) -> dict[str, FieldInfo]:
     model: type[BaseModel] | None = Recipe
     for part in section:
         if isinstance(part, int):

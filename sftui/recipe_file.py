@@ -5,21 +5,20 @@ from __future__ import annotations
 import difflib
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from sftui.data.sources.paths import is_beside, is_hub_id
 from sftui.errors import InputError, shorten
-from sftui.recipe import Recipe, source_list
+from sftui.recipe import Recipe
 from sftui.recipe_errors import Key, explain
 from sftui.recipe_override import get, parse_override, put
+from sftui.recipe_tree import expand_sources, plain, read_tree, require_values
 
 
 def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -76,26 +75,19 @@ def parse_recipe(
     text: str, overrides: Iterable[str] = (), *, file: str = "recipe", base: Path | None = None
 ) -> Recipe:
     """The recipe in `text`; see `load_recipe`. Without `base`, paths stay as they are written."""
-    try:
-        tree = _parse_yaml(text, file)
-        lines = _line_numbers(tree)
-        plain = _plain(tree)
-    except RecursionError:
-        raise InputError("is nested too deeply, or holds itself (*alias)", file=file) from None
-    assert isinstance(plain, dict)
-    _expand_sources(plain)
+    tree = require_values(read_tree(text, file), file)
+    values = tree.copy()
     if base is not None:
-        plain.setdefault("output_dir", "runs")
-        _resolve(plain, base)
+        resolve_paths(values, base)
     overridden: dict[Key, str] = {}
     for override in overrides:
         key, value = parse_override(override)
-        put(plain, key, _resolve_at(key, _plain(value), Path.cwd()))
+        put(values, key, _resolve_at(key, plain(value), Path.cwd()))
         overridden[key] = override
     try:
-        return Recipe.model_validate(plain)
+        return Recipe.model_validate(values)
     except ValidationError as error:
-        raise explain(error, file, lines, overridden) from None
+        raise explain(error, file, tree.lines, overridden) from None
 
 
 def dump_recipe(recipe: Recipe, comment: str = "") -> str:
@@ -119,64 +111,10 @@ def _quoted(node: Any) -> Any:
     return DoubleQuotedScalarString(node) if isinstance(node, str) and "\x85" in node else node
 
 
-def _parse_yaml(text: str, file: str) -> CommentedMap:
-    try:
-        tree = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else None
-        problem = str(error.problem or error.context or "is not YAML").split("\n", 1)[0]
-        raise InputError(f"is not valid YAML: {problem}", file=file, line=line) from None
-    except RecursionError:
-        raise
-    except Exception as error:  # beside its own, the library lets others through: `!!bool maybe`
-        first = str(error).strip().split("\n", 1)[0]
-        raise InputError(f"is not valid YAML: {first}", file=file) from None
-    if tree is None:
-        raise InputError("is empty: expected the sections model, data, adapter, training", file=file)
-    if not isinstance(tree, CommentedMap):
-        found = "a list" if isinstance(tree, CommentedSeq) else shorten(tree)
-        expected = "expected the sections model, data, adapter, training"
-        raise InputError(f"found {found}: {expected}", file=file, line=1)
-    return tree
-
-
-def _line_numbers(node: Any, key: Key = ()) -> dict[Key, int]:
-    """1-based line of every key and list item below `node`."""
-    lines: dict[Key, int] = {}
-    if isinstance(node, CommentedMap):
-        for name, value in node.items():
-            position = node.lc.data.get(name) if node.lc.data else None
-            if position is not None:
-                lines[(*key, str(name))] = position[0] + 1
-            lines |= _line_numbers(value, (*key, str(name)))
-    elif isinstance(node, CommentedSeq):
-        for index, value in enumerate(node):
-            position = node.lc.data.get(index) if node.lc.data else None
-            if position is not None:
-                lines[(*key, index)] = position[0] + 1
-            lines |= _line_numbers(value, (*key, index))
-    return lines
-
-
-def _plain(node: Any) -> Any:
-    """The tree in plain Python types (the YAML library's own carry layout that pydantic must not keep)."""
-    if isinstance(node, Mapping):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_plain(value) for value in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
-
-
-def _expand_sources(tree: dict[str, Any]) -> None:
-    """Write the short forms of `data.train` and `data.eval` out, so that an override can reach into them."""
-    data = tree.get("data")
-    for part in ("train", "eval"):
-        if isinstance(data, dict) and part in data:
-            data[part] = source_list(data[part])
+def resolve_paths(tree: dict[str, Any], base: Path) -> None:
+    """Make all paths of a recipe's tree absolute, in place, that of runs too where none is given."""
+    tree.setdefault("output_dir", "runs")
+    _resolve(tree, base)
 
 
 def _resolve(tree: dict[str, Any], base: Path) -> None:
@@ -204,7 +142,7 @@ def _resolve_at(key: Key, value: Any, base: Path) -> Any:
     if any(isinstance(part, int) and part > 0 for part in key):
         key = tuple(0 if isinstance(part, int) else part for part in key)
     put(branch, key, value)
-    _expand_sources(branch)
+    expand_sources(branch)
     _resolve(branch, base)
     return get(branch, key)
 

@@ -16,11 +16,15 @@ def parse_override(override: str) -> tuple[Key, Any]:
     dotted = dotted.strip()
     if not equals or not dotted or "" in dotted.split("."):
         raise InputError(f"found {shorten(override)}: expected key=value, e.g. training.learning_rate=1e-4")
-    key: Key = tuple(int(part) if part.isdecimal() and len(part) < 10 else part for part in dotted.split("."))
     try:
-        return key, YAML(typ="safe", pure=True).load(text)
+        return parse_key(dotted), YAML(typ="safe", pure=True).load(text)
     except Exception:  # beside its own, the library lets others through: a month 13, `!!bool maybe`
         raise InputError(f"the value {shorten(text)} is not YAML", key=dotted) from None
+
+
+def parse_key(dotted: str) -> Key:
+    """A dotted key in parts, items of lists as numbers."""
+    return tuple(int(part) if part.isdecimal() and len(part) < 10 else part for part in dotted.split("."))
 
 
 def put(tree: Any, key: Key, value: Any) -> None:

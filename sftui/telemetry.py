@@ -129,10 +129,21 @@ def _load() -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """A process that holds memory of a GPU; bytes None where the driver does not tell, as under WSL."""
+
+    pid: int
+    used_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Device:
-    """What does not change about a GPU, and the handle that asks for the rest."""
+    """What does not change about a GPU, and the handles that ask for the rest: `board` is that of the whole
+    GPU where `handle` is a MIG instance's.
+    """
 
     handle: Any
+    board: Any
     index: int
     name: str
     uuid: str
@@ -150,8 +161,9 @@ class Nvml:
         self.driver_version: str | None = None
         self.cuda_version: str | None = None
         """The newest CUDA that the driver runs, e.g. `12.8`."""
+        self.visible: tuple[str, ...] = ()
+        """UUIDs of the devices that CUDA_VISIBLE_DEVICES leaves, in the order in which it names them."""
         self._devices: tuple[_Device, ...] = ()
-        self._visible: frozenset[str] = frozenset()
         self._open = False
         try:
             import pynvml
@@ -170,7 +182,7 @@ class Nvml:
         if cuda is not None:
             self.cuda_version = f"{cuda // 1000}.{cuda % 1000 // 10}"
         self._devices = tuple(self._find())
-        self._visible = visible(
+        self.visible = visible(
             [(device.index, device.uuid) for device in self._devices], os.environ.get("CUDA_VISIBLE_DEVICES")
         )
         if not self._devices and self.problem is None:
@@ -179,6 +191,28 @@ class Nvml:
     def read(self) -> tuple[GpuSample, ...]:
         """All devices now, the ones that CUDA_VISIBLE_DEVICES hides too."""
         return tuple(self._read(device) for device in self._devices)
+
+    def processes(self, uuid: str) -> tuple[GpuProcess, ...]:
+        """Who holds memory of a device, to compute or to draw. In a container often nobody is told of."""
+        found: dict[int, int | None] = {}
+        for device in self._devices:
+            if device.uuid == uuid:
+                for ask in (
+                    self._api.nvmlDeviceGetComputeRunningProcesses,
+                    self._api.nvmlDeviceGetGraphicsRunningProcesses,
+                ):
+                    for process in self._ask(ask, device.handle) or ():
+                        # One that does both is listed twice, with the same bytes.
+                        found[process.pid] = process.usedGpuMemory or found.get(process.pid)
+        return tuple(GpuProcess(pid, used_bytes) for pid, used_bytes in found.items())
+
+    def capability(self, uuid: str) -> tuple[int, int] | None:
+        """CUDA's compute capability of a device."""
+        board = next((device.board for device in self._devices if device.uuid == uuid), None)
+        if board is None:
+            return None
+        found = self._ask(self._api.nvmlDeviceGetCudaComputeCapability, board)
+        return None if found is None else (int(found[0]), int(found[1]))
 
     def close(self) -> None:
         """End the session; the devices are gone from it."""
@@ -192,7 +226,7 @@ class Nvml:
         for index in range(self._ask(api.nvmlDeviceGetCount) or 0):
             try:
                 handle = api.nvmlDeviceGetHandleByIndex(index)
-                yield from self._instances(handle, index) or [self._device(handle, index)]
+                yield from self._instances(handle, index) or [self._device(handle, handle, index)]
             except api.NVMLError as error:
                 self.problem = f"GPU {index} does not answer: {error}"
 
@@ -206,13 +240,12 @@ class Nvml:
         for position in range(self._ask(api.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
             instance = self._ask(api.nvmlDeviceGetMigDeviceHandleByIndex, handle, position)
             if instance is not None:
-                found.append(self._device(instance, index))
+                found.append(self._device(instance, handle, index))
         return found
 
-    def _device(self, handle: Any, index: int) -> _Device:
-        return _Device(
-            handle, index, self._api.nvmlDeviceGetName(handle), self._api.nvmlDeviceGetUUID(handle)
-        )
+    def _device(self, handle: Any, board: Any, index: int) -> _Device:
+        api = self._api
+        return _Device(handle, board, index, api.nvmlDeviceGetName(handle), api.nvmlDeviceGetUUID(handle))
 
     def _read(self, device: _Device) -> GpuSample:
         api, handle = self._api, device.handle
@@ -222,7 +255,7 @@ class Nvml:
             index=device.index,
             name=device.name,
             uuid=device.uuid,
-            visible=device.uuid in self._visible,
+            visible=device.uuid in self.visible,
             total_bytes=None if memory is None else int(memory.total),
             used_bytes=None if memory is None else int(memory.used),
             utilization_percent=None if rates is None else int(rates.gpu),
@@ -235,11 +268,12 @@ class Nvml:
         """The driver's answer, None where it has none.
 
         Every refusal is treated alike, not only 'not supported': a lost GPU or a missing permission
-        must not end the run that is being watched.
+        must not end the run that is being watched. Of functions in several versions, an older driver that
+        lacks the newest is no NVMLError.
         """
         try:
             return question(*arguments)
-        except self._api.NVMLError:
+        except (self._api.NVMLError, self._api.NVMLLibraryMismatchError):
             return None
 
     def _reason(self, error: Any) -> str:
@@ -258,21 +292,21 @@ def _watts(milliwatts: int | None) -> float | None:
     return None if milliwatts is None else milliwatts / 1000
 
 
-def visible(devices: Sequence[tuple[int, str]], value: str | None) -> frozenset[str]:
-    """UUIDs of the `devices` (index, UUID) that CUDA_VISIBLE_DEVICES=`value` leaves to a process.
+def visible(devices: Sequence[tuple[int, str]], value: str | None) -> tuple[str, ...]:
+    """UUIDs of the `devices` (index, UUID) that CUDA_VISIBLE_DEVICES=`value` leaves to a process, in order.
 
     As CUDA reads it: unset leaves all; entries are indices or beginnings of UUIDs, and the first that
     names no device ends the list. An index stands for all MIG instances of that GPU.
     """
     if value is None:
-        return frozenset(uuid for _, uuid in devices)
-    chosen: set[str] = set()
+        return tuple(uuid for _, uuid in devices)
+    chosen: list[str] = []
     for entry in (part.strip() for part in value.split(",")):
         if entry.isdecimal():
-            named = {uuid for index, uuid in devices if index == int(entry)}
+            named = [uuid for index, uuid in devices if index == int(entry)]
         else:
-            named = {uuid for _, uuid in devices if entry and uuid.startswith(entry)}
+            named = [uuid for _, uuid in devices if entry and uuid.startswith(entry)]
         if not named:
             break
-        chosen |= named
-    return frozenset(chosen)
+        chosen += named
+    return tuple(dict.fromkeys(chosen))

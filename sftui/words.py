@@ -34,6 +34,12 @@ def remainder(value: float) -> str:
     return f"{(1000 - _thousandths(value)) / 10:.1f}%"
 
 
+def apart(difference: float) -> str:
+    """How far something is from what was expected, for a share of that: 0.9% above, 12% below."""
+    digits = 1 if abs(difference) < 0.0995 else 0
+    return f"{abs(difference):.{digits}%} {'above' if difference >= 0 else 'below'}"
+
+
 def _thousandths(value: float) -> int:
     if value <= 0 or value >= 1:
         return 1000 * (value >= 1)

@@ -10,11 +10,14 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Encoded data goes to a folder of this test run; processes that tests start inherit it."""
-    before = os.environ.get("SFTUI_CACHE")
-    os.environ["SFTUI_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    """Encoded data, and what runs took, go to folders of this test run; processes that tests start inherit
+    them."""
+    names = ("SFTUI_CACHE", "SFTUI_STATE")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update({name: str(tmp_path_factory.mktemp(name.lower())) for name in names})
     yield
-    if before is None:
-        del os.environ["SFTUI_CACHE"]
-    else:
-        os.environ["SFTUI_CACHE"] = before
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value

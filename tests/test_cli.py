@@ -201,7 +201,7 @@ def test_wrong_usage_is_told_with_exit_code_2(sftui: Any, arguments: list[str], 
         ),
         (["train", "my.yaml", "--detach", "training.seed=x"], "in training.seed=x: training.seed: found 'x'"),
         (["train", "my.yaml", "data.train=trian.jsonl"], "here/trian.jsonl: no such file\n  did you mean"),
-        (["train", "my.yaml", "output_dir=my.yaml"], "here/my.yaml: output_dir: no run can be made there"),
+        (["train", "my.yaml", "output_dir=my.yaml"], "here/my.yaml is a file"),
         *(
             (([command], "runs: there are no runs here\n  start one: sftui train RECIPE"))
             for command in ("attach", "log", "stop", "resume")

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -12,122 +11,13 @@ import pytest
 from sftui import process_tree, ram, telemetry
 from sftui.process_tree import ProcessTree, descendants
 from sftui.ram import MemoryGroup, Ram, memory_group
-from sftui.telemetry import Nvml, Sampler, visible
-
-GIB = 2**30
-H200 = "GPU-11111111-aaaa"
-A100 = "GPU-22222222-bbbb"
-
-
-class NVMLError(Exception):
-    def __init__(self, value):
-        super().__init__(f"code {value}")
-        self.value = value
-
-
-class FakeNvml:
-    """Stands in for the module pynvml. A device is a dict; what it lacks is 'not supported'."""
-
-    NVMLError = NVMLError
-    NVML_ERROR_NOT_SUPPORTED = 3
-    NVML_ERROR_NO_PERMISSION = 4
-    NVML_ERROR_DRIVER_NOT_LOADED = 9
-    NVML_ERROR_LIBRARY_NOT_FOUND = 12
-    NVML_ERROR_GPU_IS_LOST = 15
-    NVML_ERROR_LIB_RM_VERSION_MISMATCH = 18
-    NVML_TEMPERATURE_GPU = 0
-
-    def __init__(self, *devices, init_error=None):
-        self.devices = devices
-        self.init_error = init_error
-        self.shutdowns = 0
-
-    def nvmlInit(self):
-        if self.init_error is not None:
-            raise NVMLError(self.init_error)
-
-    def nvmlShutdown(self):
-        self.shutdowns += 1
-
-    def nvmlSystemGetDriverVersion(self):
-        return "570.86.15"
-
-    def nvmlSystemGetCudaDriverVersion(self):
-        return 12080
-
-    def nvmlDeviceGetCount(self):
-        return len(self.devices)
-
-    def nvmlDeviceGetHandleByIndex(self, index):
-        if self.devices[index] is None:
-            raise NVMLError(self.NVML_ERROR_GPU_IS_LOST)
-        return self.devices[index]
-
-    def _get(self, handle, key):
-        if key not in handle:
-            raise NVMLError(self.NVML_ERROR_NOT_SUPPORTED)
-        return handle[key]
-
-    def nvmlDeviceGetName(self, handle):
-        return self._get(handle, "name")
-
-    def nvmlDeviceGetUUID(self, handle):
-        return self._get(handle, "uuid")
-
-    def nvmlDeviceGetMemoryInfo(self, handle):
-        return SimpleNamespace(total=self._get(handle, "total"), used=self._get(handle, "used"))
-
-    def nvmlDeviceGetUtilizationRates(self, handle):
-        return SimpleNamespace(gpu=self._get(handle, "utilization"), memory=1)
-
-    def nvmlDeviceGetPowerUsage(self, handle):
-        return self._get(handle, "power")
-
-    def nvmlDeviceGetEnforcedPowerLimit(self, handle):
-        return self._get(handle, "power_limit")
-
-    def nvmlDeviceGetTemperature(self, handle, sensor):
-        assert sensor == self.NVML_TEMPERATURE_GPU
-        return self._get(handle, "temperature")
-
-    def nvmlDeviceGetMigMode(self, handle):
-        self._get(handle, "instances")
-        return [1, 1]
-
-    def nvmlDeviceGetMaxMigDeviceCount(self, handle):
-        return 7
-
-    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle, position):
-        if position >= len(handle["instances"]):
-            raise NVMLError(self.NVML_ERROR_NOT_SUPPORTED)
-        return handle["instances"][position]
-
-
-def gpu(uuid, **others):
-    return {
-        "name": "NVIDIA H200",
-        "uuid": uuid,
-        "total": 141 * GIB,
-        "used": 3 * GIB,
-        "utilization": 97,
-        "power": 412_500,
-        "power_limit": 700_000,
-        "temperature": 61,
-        **others,
-    }
+from sftui.telemetry import GpuProcess, Nvml, Sampler, visible
+from tests.nvml_fixtures import A100, GIB, H200, FakeNvml, driver_in, gpu
 
 
 @pytest.fixture
 def driver(monkeypatch):
-    """Install a fake driver with these devices; CUDA_VISIBLE_DEVICES is unset."""
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-
-    def install(*devices, init_error=None):
-        module = FakeNvml(*devices, init_error=init_error)
-        monkeypatch.setitem(sys.modules, "pynvml", module)
-        return module
-
-    return install
+    return driver_in(monkeypatch)
 
 
 @pytest.fixture
@@ -285,20 +175,60 @@ def test_visible_devices_chooses_by_uuid(driver, monkeypatch):
 @pytest.mark.parametrize(
     ("value", "chosen"),
     [
-        (None, {H200, A100}),
-        ("", set()),
-        ("-1", set()),
-        ("1", {A100}),
-        ("1,0", {H200, A100}),
-        (" 0 , 1 ", {H200, A100}),
-        ("0,7,1", {H200}),  # CUDA stops at the first entry that names no device
-        ("GPU-1111", {H200}),
-        ("GPU-9", set()),
-        (f"{A100},0", {H200, A100}),
+        (None, (H200, A100)),
+        ("", ()),
+        ("-1", ()),
+        ("1", (A100,)),
+        ("1,0", (A100, H200)),
+        (" 0 , 1 ", (H200, A100)),
+        ("0,7,1", (H200,)),  # CUDA stops at the first entry that names no device
+        ("GPU-1111", (H200,)),
+        ("GPU-9", ()),
+        (f"{A100},0", (A100, H200)),
     ],
 )
 def test_visible_devices_is_read_as_cuda_reads_it(value, chosen):
     assert visible([(0, H200), (1, A100)], value) == chosen
+
+
+def test_a_process_that_computes_and_draws_is_told_of_once(driver):
+    driver(gpu(H200, compute={7: 5 * GIB, 8: None}, graphics={7: 5 * GIB, 9: 1}), gpu(A100))
+    nvml = Nvml()
+    assert nvml.processes(H200) == (GpuProcess(7, 5 * GIB), GpuProcess(8, None), GpuProcess(9, 1))
+    assert nvml.processes(A100) == nvml.processes("GPU-9") == ()
+
+
+def test_bytes_that_one_of_two_lists_lacks_are_those_of_the_other(driver):
+    driver(gpu(H200, compute={7: 5 * GIB}, graphics={7: None}), gpu(A100, compute={7: None}, graphics={7: 3}))
+    nvml = Nvml()
+    assert nvml.processes(H200) == (GpuProcess(7, 5 * GIB),)
+    assert nvml.processes(A100) == (GpuProcess(7, 3),)
+
+
+def test_a_driver_older_than_a_question_has_no_answer(driver):
+    driver(gpu(H200, old=True))
+    nvml = Nvml()
+    assert (nvml.processes(H200), nvml.capability(H200)) == ((), None)
+    assert nvml.read()[0].used_bytes == 3 * GIB
+
+
+def test_an_instance_has_the_processes_of_its_own_and_the_capability_of_its_gpu(driver):
+    slices = [
+        {"name": "NVIDIA H200 MIG 1g.18gb", "uuid": f"MIG-{n}", "total": 18 * GIB, "compute": {n: n}}
+        for n in (1, 2)
+    ]
+    driver(gpu(H200, instances=slices, capability=(9, 0)))
+    nvml = Nvml()
+    assert nvml.processes("MIG-2") == (GpuProcess(2, 2),)
+    assert nvml.capability("MIG-2") == (9, 0)
+    assert nvml.capability(H200) is None  # it stands as its instances
+
+
+def test_sampling_asks_for_neither_processes_nor_capability(driver, monkeypatch):
+    module = driver(gpu(H200, compute={7: 1}, capability=(9, 0)))
+    for name in ("ComputeRunningProcesses", "GraphicsRunningProcesses", "CudaComputeCapability"):
+        monkeypatch.delattr(type(module), f"nvmlDeviceGet{name}")
+    assert Sampler().sample().gpus[0].used_bytes == 3 * GIB
 
 
 # Processes

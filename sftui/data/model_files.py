@@ -33,11 +33,16 @@ def model_directory(name_or_path: str, revision: str | None = None) -> Path:
         return directory
     if directory.exists():
         raise InputError("is a file: expected a model directory or a Hub id", file=name_or_path)
-    if not _HUB_ID.fullmatch(name_or_path):
+    if not is_hub_model(name_or_path):
         raise InputError(
             "is neither a directory nor a Hub id (owner/name)", file=name_or_path, hint=_nearest(directory)
         )
     return _cached(name_or_path, revision) or _downloaded(name_or_path, revision)
+
+
+def is_hub_model(name: str) -> bool:
+    """Whether a model of the Hub can have this name: `owner/name`, `name`."""
+    return _HUB_ID.fullmatch(name) is not None
 
 
 def _cached(name: str, revision: str | None) -> Path | None:

@@ -72,6 +72,20 @@ def available_names(templates: ChatTemplates) -> tuple[str, ...]:
     return (*templates.by_name, *(name for name in OURS if name not in templates.by_name))
 
 
+def require_template(chosen: str, directory: Path | None) -> None:
+    """Raise InputError if there is no template `chosen` by path or name, ours or of the model in `directory`.
+
+    Any name may be one of a model that is not here, None. A model's files are read only for a name of its own.
+    """
+    if _is_path(chosen):
+        if not Path(chosen).is_file():
+            read_template(Path(chosen))
+    elif chosen not in OURS and directory is not None:
+        own = _read_own(directory, read_object(directory / "tokenizer_config.json"))
+        if chosen not in own:
+            raise _unknown(chosen, [*own, *(name for name in OURS if name not in own)])
+
+
 @cache
 def our_template(name: str) -> str:
     """The text of one of OURS."""

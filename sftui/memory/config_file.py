@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,21 @@ def read_config(file: Path) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise InputError(f"found {shorten(read)}, expected the settings of a model in braces", file=file)
     return read
+
+
+@lru_cache(maxsize=16)
+def longest_position(name_or_path: str, revision: str | None = None) -> int | None:
+    """The tokens of a sequence that the model was made for, None where its config.json does not say.
+
+    Raises InputError where there is none.
+    """
+    config = read_config(config_file(name_or_path, revision))
+    nested = config.get("text_config")
+    for values in (nested if isinstance(nested, Mapping) else {}, config):
+        found = values.get("max_position_embeddings")
+        if isinstance(found, int) and not isinstance(found, bool) and found > 0:
+            return found
+    return None
 
 
 def shape_of(config: Mapping[str, Any], *, file: str = "config.json") -> ModelShape | Unknown:

@@ -23,7 +23,7 @@ class Head:
     length: int
     weighted: bool
     chunk: int = 0
-    """Tokens of a chunk of the loss; 0 where it is computed of all at once."""
+    """Tokens whose logits are there at once; 0 for all."""
 
     @property
     def tokens(self) -> int:
@@ -36,12 +36,21 @@ class Head:
         trained = rules.full or self.plan.norm_saved
         return norm(tape, x, shape.norm, shape.hidden, rules.width, trained=trained, resident=rules.resident)
 
-    def logits(self, tape: Tape, x: Tensor) -> Tensor:
-        """`x` of the last norm -> logits, as the model returns them."""
-        shape, plan, rules = self.shape, self.plan, self.rules
-        if shape.tied and rules.full:
-            # The gradient of a weight that is the embedding too waits for the embedding's.
-            rules = replace(rules, resident=False)
+    @property
+    def waits(self) -> bool:
+        """Whether the head's gradient is not added to an earlier one at once.
+
+        That of a weight that is the embedding too waits for the embedding's.
+        """
+        return not self.rules.resident or (self.shape.tied and self.rules.full)
+
+    def logits(self, tape: Tape, x: Tensor, *, resident: bool | None = None) -> Tensor:
+        """`x` of the last norm -> logits, as the model returns them.
+
+        `resident`: whether the head's gradients are there to be added to, where that is not as in the step.
+        """
+        shape, plan = self.shape, self.plan
+        rules = replace(self.rules, resident=not self.waits if resident is None else resident)
         logits = project(
             tape,
             x,
@@ -88,3 +97,15 @@ class Head:
         loss = tape.result(tape.new(4), 1, 4, (probabilities.edge,), work)
         del each
         return loss
+
+    def chunk_loss(self, tape: Tape, logits: Tensor) -> None:
+        """The trainer's loss of a chunk: logarithms of probabilities, and the gradient in their place."""
+        flat = tape.new(4 * logits.size) if logits.width < 4 else None
+        scores: Storage | None = tape.new(4 * logits.size)
+        del flat
+        if not tape.training or logits.edge is None:
+            return
+        slopes = tape.new(logits.width * logits.size) if logits.width < 4 else scores
+        assert slopes is not None
+        scores = None
+        tape.backward(logits, slopes)

@@ -224,10 +224,10 @@ class _Walk:
         if tokens > _SORTED_FROM:
             segments = tokens // _SEGMENT_ROWS + min(tokens, shape.vocab)
             extra = rounded(4 * segments * shape.hidden) + 6 * rounded(8 * tokens)
+        self._look("backward_first", (arriving + size, 0, 0, 0, extra), beside)
         # The head's gradient is a view but under autocast: what is a view is not added to in place.
         if shape.tied and step.spec.adapter is None and not step.spec.autocast:
-            extra = max(extra, size)  # the sum of both gradients
-        self._look("backward_first", (arriving + size, 0, 0, 0, extra), beside)
+            self._look("backward_first", (2 * size,), beside)  # the gradient and the sum of both
 
     def _look(self, moment: Moment, tags: Tags, beside: int) -> None:
         """Take these bytes for the moment if they are the most so far."""

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from sftui.memory.head import Head
 from sftui.memory.layer import Layer
-from sftui.memory.tape import ACTIVATIONS, GRADIENTS, LOGITS, Ledger, Storage, Tape, Tensor
+from sftui.memory.tape import ACTIVATIONS, GRADIENTS, LOGITS, Ledger, Node, Storage, Tape, Tensor, Work
 
 Tags = tuple[int, ...]
 
@@ -143,9 +143,10 @@ def head_pass(head: Head, mode: Mode, cached: int) -> Ending:
     norm = tuple(ledger.at_peak)
     ledger.mark()
     tape.tag = LOGITS
-    if head.chunk and head.chunk < head.tokens:
-        casts.clear()
-        return _chunked(head, mode, tape, hidden, norm)
+    if head.chunk:
+        last = [hidden]
+        del hidden
+        return _chunked(head, mode, tape, last, norm, casts)
     logits = head.logits(tape, hidden)
     if mode.half:
         # accelerate hands the outputs on in float32, while what they were is still there.
@@ -165,32 +166,61 @@ def head_pass(head: Head, mode: Mode, cached: int) -> Ending:
     return Ending(norm, tuple(ledger.at_peak), ledger.by_tag[GRADIENTS])
 
 
-def _chunked(head: Head, mode: Mode, tape: Tape, hidden: Tensor, norm: Tags) -> Ending:
+def _chunked(
+    head: Head, mode: Mode, tape: Tape, last: list[Tensor], norm: Tags, casts: list[Storage]
+) -> Ending:
     """A loss that goes through the tokens in chunks, forward and backward, and never has all logits.
 
-    The gradient of the last norm's output is put together chunk by chunk; that of a trained head is added to.
+    All tokens are taken for trained: others never come to the head. `last` has the output of the last norm,
+    whose gradient is put together chunk by chunk; those of a trained head are added up beside what is there
+    already.
     """
-    ledger = tape.ledger
-    gradient = tape.new(hidden.size * hidden.width) if mode.training else None
-    elements = head.chunk * head.shape.hidden
-    earlier: list[Storage] = []
-    # The second chunk finds the head's gradient of the first.
-    for _ in range(2):
+    ledger, tokens, hidden = tape.ledger, head.tokens, last.pop()
+    # Labels one place on, the numbers of trained tokens, their weights.
+    small = tape.new(8 * tokens), tape.new(8 * tokens), tape.new(4 * tokens if head.weighted else 0)
+    gradient: list[Storage] = []
+    sums: list[Storage] = []
+    # The third chunk and later ones find what the second does.
+    for number, first in enumerate(range(0, tokens, head.chunk)[:2]):
         part = _tape(ledger, mode)
         part.tag = LOGITS
-        x = part.entry(elements, hidden.width, tape.nothing, needs_gradient=mode.needs_gradient)
-        logits = head.logits(part, x)
-        if mode.half:
-            logits = head.handed_on(part, logits)
-        part.casts.clear()
-        loss = head.loss(part, logits)
-        del logits
-        if mode.training and loss.edge is not None:
-            part.backward(loss, part.new(4))
-        earlier = earlier or part.gradients
-        del part, x, loss
-    if gradient is not None and hidden.edge is not None:
-        edge = Tensor(tape.nothing, 0, 0, hidden.edge)
-        del hidden
-        tape.backward(edge, gradient)
+        size = min(head.chunk, tokens - first) * head.shape.hidden
+        given = part.new(size * hidden.width)
+        x = part.entry(size, hidden.width, given, needs_gradient=hidden.edge is not None)
+        _renew(part, tape.casts)
+        logits = head.logits(part, x, resident=number > 0)
+        head.chunk_loss(part, logits)
+        tape.casts.update(part.casts)
+        del logits, x, given
+        if mode.training and hidden.edge is not None and not gradient:
+            gradient.append(tape.new(hidden.size * hidden.width))
+        _become(LOGITS, part.gradients)
+        sums += part.gradients
+        del part
+    del small
+    tape.casts.clear()
+    casts.clear()
+    _become(GRADIENTS, sums)
+    if not head.waits:
+        sums.clear()
+    edge = Tensor(tape.nothing, 0, 0, hidden.edge)
+    del hidden
+    if gradient:
+        tape.backward(edge, gradient.pop())
     return Ending(norm, tuple(ledger.at_peak), ledger.by_tag[GRADIENTS])
+
+
+def _become(tag: int, storages: list[Storage]) -> None:
+    for each in storages:
+        each.becomes(tag)
+
+
+def _raised(tape: Tape, size: int) -> Work:
+    return lambda _: (tape.new(4 * size),)
+
+
+def _renew(tape: Tape, casts: dict[str, Tensor]) -> None:
+    """Casts of trained weights that an earlier chunk made, in the graph of this one."""
+    for name, made in casts.items():
+        edges = made.edge[0].edges if made.edge and isinstance(made.edge[0], Node) else ()
+        tape.casts[name] = tape.result(made.storage, made.size, made.width, edges, _raised(tape, made.size))

@@ -89,8 +89,8 @@ def _base(
         return _dense(tape, x, name, inputs, outputs, rules.width, bias=bias, leaf=leaf)
     if rules.stored == "int8":
         return _int8(tape, x, rules, inputs, outputs)
-    given = x.width
-    output = _four_bits(tape, cast(tape, x, rules.width), rules, inputs, outputs)
+    given, multiply_by = x.width, _fp8 if rules.stored == "fp8" else _four_bits
+    output = multiply_by(tape, cast(tape, x, rules.width), rules, inputs, outputs)
     return cast(tape, output, given)
 
 
@@ -117,6 +117,23 @@ def _four_bits(tape: Tape, x: Tensor, rules: Rules, inputs: int, outputs: int) -
         del absmax, weight
     else:
         output = tape.new(rows * outputs * width)
+    return tape.result(output, rows * outputs, width, (x.edge,), work)
+
+
+def _fp8(tape: Tape, x: Tensor, rules: Rules, inputs: int, outputs: int) -> Tensor:
+    """The trainer's own product: keeps nothing, and has the whole weight in the model's type meanwhile."""
+    size, rows, width = inputs * outputs, x.size // inputs, x.width
+    back = x.size * width
+
+    def work(grads: list[Storage | None]) -> Gradients:
+        weight = tape.new(size * width, DEQUANTIZATION)
+        made = tape.new(back)
+        del weight
+        return (made,)
+
+    weight = tape.new(size * width, DEQUANTIZATION)
+    output = tape.new(rows * outputs * width)
+    del weight
     return tape.result(output, rows * outputs, width, (x.edge,), work)
 
 
@@ -159,11 +176,13 @@ def _adapted(
     quantised: bool,
 ) -> Tensor:
     width, r = WIDTHS[adapter.dtype], adapter.r
+    # PEFT has layers of its own for those of bitsandbytes.
+    own = quantised and rules.stored != "fp8"
     result = _base(tape, x, rules, name, inputs, outputs, bias=bias, quantised=quantised)
     given = result.width
     if quantised and rules.stored in ("nf4", "fp4"):
         result = copy(tape, result)  # PEFT clones what a 4-bit layer returns
-    if not quantised or not tape.half:
+    if not own or not tape.half:
         x = cast(tape, x, width)
     down = tape.parameter(inputs * r, width, rules.leaf(trained=True))
     up = tape.parameter(r * outputs, width, rules.leaf(trained=True))
@@ -175,9 +194,9 @@ def _adapted(
         moved = _moved(tape, x, result, rules, adapter, down, up, name, quantised=quantised)
         result = add(tape, result, moved)
         # PEFT leaves the float32 of the magnitudes to autocast where the layer is quantised.
-        return result if quantised and tape.half else cast(tape, result, given)
+        return result if own and tape.half else cast(tape, result, given)
     output = scale(tape, low_rank(dropout(tape, x, adapter.dropout)))
-    if quantised and not tape.half:
+    if own and not tape.half:
         output = cast(tape, output, given)
     result = add(tape, result, output)
     return cast(tape, result, given)

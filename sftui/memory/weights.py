@@ -14,7 +14,6 @@ WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 _NF4_BLOCK = 64  # weights that share a scale
 _SCALE_BLOCK = 256  # scales that share a scale, with double quantisation
-_FP8_BLOCK = 128  # rows and columns of a block
 _CODES = 16 * 4  # the values that 4 bits stand for
 _SCALE_CODES = 256 * 4  # the values that a quantised scale stands for
 
@@ -23,14 +22,12 @@ def quantised_bytes(rows: int, columns: int, stored: Stored, *, double: bool) ->
     """Bytes of a quantised weight with its scales, each tensor rounded up.
 
     nf4 and fp4: half a byte a weight, a float32 scale a block of 64; with double quantisation a byte a scale,
-    a float32 for each 256 of them, their mean and the tables of codes (bitsandbytes/functional.py). int8: a
-    byte a weight and a float32 a row. fp8: a byte a weight and a float32 a block of 128 x 128.
+    a float32 for each 256 of them, their mean and the tables of codes (bitsandbytes/functional.py). int8
+    and fp8: a byte a weight and a float32 a row.
     """
     size = rows * columns
-    if stored == "int8":
+    if stored in ("int8", "fp8"):
         return rounded(size) + rounded(4 * rows)
-    if stored == "fp8":
-        return rounded(size) + rounded(4 * -(-rows // _FP8_BLOCK) * -(-columns // _FP8_BLOCK))
     blocks = -(-size // _NF4_BLOCK)
     packed = rounded(-(-size // 2)) + rounded(_CODES)
     if not double:
@@ -168,6 +165,8 @@ class _Count:
             blocks = rounded(4 * -(-size // _NF4_BLOCK)) if spec.quantization in ("nf4", "fp4") else 0
             # The scales are shifted by their mean in a copy before they are quantised themselves.
             scales = 2 * blocks if spec.double_quant else 0
+            if spec.quantization == "fp8":
+                scales = rounded(4 * size)  # divided by them in float32
             most = max(most, rounded(size * self.width) + scales - later)
             later += quantised_bytes(part.outputs, part.inputs, spec.quantization, double=spec.double_quant)
         return most

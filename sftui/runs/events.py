@@ -116,6 +116,19 @@ def read_events(path: Path) -> Iterator[Event]:
         yield from reader.read()
 
 
+def last_events(path: Path, limit: int) -> list[Event]:
+    """The events in the last `limit` bytes of a file, whole lines alone; none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            start = max(0, os.fstat(file.fileno()).st_size - limit)
+            file.seek(start)
+            data = file.read(limit)
+    except OSError:
+        return []
+    first = data.find(b"\n") + 1 if start else 0
+    return list(_parsed(data[first : data.rfind(b"\n") + 1]))
+
+
 def _parsed(data: bytes) -> Iterator[Event]:
     """The events in whole lines; a damaged line is passed over."""
     lines = list(filter(None, data.split(b"\n")))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sftui.runs.directory import RunDirectory
 from sftui.runs.events import Event, EventReader
+from sftui.runs.memory_history import MemoryHistory
 from sftui.runs.series import Series
 from sftui.runs.status import Status, read_status
 
@@ -61,6 +62,7 @@ class History:
     start: Event | None = None
     step: Event | None = None
     memory: Event | None = None
+    taken: MemoryHistory = field(default_factory=MemoryHistory)
     answers: list[Answer] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     checkpoints: list[int] = field(default_factory=list)
@@ -77,6 +79,7 @@ class History:
 
     def _feed(self, event: Event) -> None:
         kind = event["type"]
+        self.taken.feed(event)
         if kind == "step":
             step, time = _step(event), float(event["time"])
             values = [_number(event[name]) for name in ("loss", "learning_rate", "grad_norm")]

@@ -44,7 +44,11 @@ def training_arguments(
     if checkpointing not in known:
         checkpointing = "gradient_checkpointing"
     values[checkpointing] = section.gradient_checkpointing
-    values[f"{checkpointing}_kwargs"] = {"use_reentrant": False} if section.gradient_checkpointing else None
+    if section.gradient_checkpointing:
+        every = section.gradient_checkpointing_every
+        # Plain where it is every layer: models whose own code enables it know nothing of others.
+        chosen = {"every_n_layers": every} if every > 1 else {}
+        values[f"{checkpointing}_kwargs"] = {"use_reentrant": False} | chosen
     return transformers.TrainingArguments(
         output_dir=str(output_dir),
         # The data order is a function of this seed and the epoch alone.

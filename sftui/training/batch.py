@@ -73,10 +73,15 @@ class Collator:
 
 def logits_of(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
     """The logits (batch, length, vocabulary) of a batch; `inputs` without its labels, rows and the like."""
+    logits: torch.Tensor = outputs_of(model, inputs).logits
+    return logits
+
+
+def outputs_of(model: Any, inputs: dict[str, Any]) -> Any:
+    """What the model makes of a batch; `inputs` without its labels, rows and the like."""
     # A cache would switch transformers' detection of packed sequences off.
     with packed_input() if "cu_seq_lens_q" in inputs else nullcontext():
-        logits: torch.Tensor = model(**inputs, use_cache=False).logits
-    return logits
+        return model(**inputs, use_cache=False)
 
 
 def token_loss(

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import transformers
 
+from sftui.training import trial
 from sftui.training.bins import BinDataset
 from sftui.training.journal import Journal
 from sftui.training.samples import Sampling
@@ -49,7 +50,18 @@ class StepCallback(transformers.TrainerCallback):
                 num_train_epochs=float(state.num_train_epochs),
             )
             self.journal.phase("")
+        if trial.is_worth_it(args.device):
+            self._try_largest()
+        if self.journal:
             log.info("training: steps %d to %d", state.global_step + 1, state.max_steps)
+
+    def _try_largest(self) -> None:
+        # The phase stays where this fails: it says what was being done.
+        if self.journal:
+            self.journal.phase("trying the largest batch")
+        trial.try_largest(self.trainer)
+        if self.journal:
+            self.journal.phase("")
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Before the first batch of an epoch is drawn, in the middle of one where a run is resumed there."""
@@ -101,6 +113,7 @@ class StepCallback(transformers.TrainerCallback):
             self.journal.update(
                 step=state.global_step, epoch=float(state.epoch), loss=values["loss"], tokens=self._tokens
             )
+        self.trainer.moments.step_ends(state.global_step, self.trainer.optimizer)
         self._obey(state, control)
 
     def _obey(self, state: Any, control: Any) -> None:

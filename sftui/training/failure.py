@@ -38,6 +38,23 @@ class NonFiniteError(ArithmeticError):
         super().__init__(f"the {what} is {value} at step {step}; rows: {shown}")
 
 
+class ShortOfMemoryError(RuntimeError):
+    """Out of memory, where it is known what ran: `moment` in words, `takes` what needs most of it, or
+    nothing, `remedies` the best changes to the recipe, or none."""
+
+    def __init__(self, moment: str, takes: str, remedies: list[str]) -> None:
+        self.moment, self.takes, self.remedies = moment, takes, remedies
+        super().__init__(f"out of memory {moment}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is one, or came of one: of a GPU, of its libraries, or of the machine."""
+    return any(
+        isinstance(one, MemoryError) or OUT_OF_MEMORY.search(f"{type(one).__name__}: {one}")
+        for one in _chain(error)
+    )
+
+
 def explain(error: BaseException, recipe: Recipe | None, phase: str) -> Failure:
     """Classify an exception. `phase` says what was being done ("at step 12"); a note on the error wins."""
     chain = list(_chain(error))
@@ -48,6 +65,8 @@ def explain(error: BaseException, recipe: Recipe | None, phase: str) -> Failure:
             return Failure("input", one.render(), "mend it, then resume the run or start it again")
         if isinstance(one, NonFiniteError):
             return Failure("nan", str(one), _after_nan(recipe))
+        if isinstance(one, ShortOfMemoryError):
+            return _short_of_memory(one, recipe, phase)
     for one, text in zip(chain, texts, strict=True):
         if (isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT)) or DISK_FULL.search(text):
             saved = "".join(f"; {note}" for note in getattr(error, "__notes__", ())[1:])
@@ -57,10 +76,7 @@ def explain(error: BaseException, recipe: Recipe | None, phase: str) -> Failure:
                 "free some space and resume: earlier checkpoints are intact; "
                 "training.save_total_limit says how many are kept",
             )
-    if any(
-        isinstance(one, MemoryError) or OUT_OF_MEMORY.search(text)
-        for one, text in zip(chain, texts, strict=True)
-    ):
+    if is_out_of_memory(error):
         return Failure("memory", f"out of memory ({phase})", _after_out_of_memory(recipe))
     if any("trust_remote_code" in text for text in texts):
         name = recipe.model.name_or_path if recipe else "the model"
@@ -91,6 +107,15 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _first_sentence(text: str) -> str:
     line = next((line.strip() for line in text.splitlines() if line.strip()), text)
     return line if len(line) <= 200 else f"{line[:199]}…"
+
+
+def _short_of_memory(error: ShortOfMemoryError, recipe: Recipe | None, phase: str) -> Failure:
+    cause = f"{error} ({phase.removeprefix('at ')})"
+    if error.takes:
+        cause += f": {error.takes}"
+    if not error.remedies:
+        return Failure("memory", cause, _after_out_of_memory(recipe))
+    return Failure("memory", cause, "start anew with " + ", or ".join(error.remedies))
 
 
 def _after_out_of_memory(recipe: Recipe | None) -> str:

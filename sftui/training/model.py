@@ -9,10 +9,13 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 
+from sftui.checks.device import AMPERE, Target, cannot, too_many
+from sftui.checks.finding import raise_error
 from sftui.errors import InputError
 from sftui.packing_support import refusal
 from sftui.recipe import AdapterSection, ModelSection, Recipe
 from sftui.training.attention import DTYPES, choose_attention, use_attention
+from sftui.training.fp8 import Fp8Config
 
 
 def device() -> torch.device:
@@ -24,11 +27,7 @@ def device() -> torch.device:
         return torch.device("cpu")
     number, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if number >= there:
-        wanted = os.environ.get("WORLD_SIZE", "1")
-        raise InputError(
-            f"found {wanted}, expected at most {there}: one a GPU that can be seen here",
-            key="training.num_processes",
-        )
+        raise too_many(int(os.environ.get("WORLD_SIZE", "1")), there).as_error()
     # Kernels of bitsandbytes run on the current device, whatever device their tensors are on.
     torch.cuda.set_device(number)
     return torch.device("cuda", number)
@@ -36,29 +35,15 @@ def device() -> torch.device:
 
 def check_device(recipe: Recipe, where: torch.device) -> None:
     """Refuse what this device cannot do, before anything is loaded."""
-    if recipe.model.dtype == "float16" and where.type == "cpu":
-        raise InputError(
-            "found float16, which needs a GPU (its gradients must be scaled); this machine trains on the CPU",
-            key="model.dtype",
-            hint="expected bfloat16 or float32",
+    target = Target(None)
+    if where.type == "cuda":
+        target = Target(
+            torch.cuda.get_device_name(where),
+            bfloat16=torch.cuda.is_bf16_supported(including_emulation=False),
+            # Capabilities of other makers' GPUs mean something else.
+            ampere=None if torch.version.hip else torch.cuda.get_device_capability(where) >= AMPERE,
         )
-    if (
-        recipe.model.dtype == "bfloat16"
-        and where.type == "cuda"
-        and not torch.cuda.is_bf16_supported(including_emulation=False)
-    ):
-        name = torch.cuda.get_device_name(where)
-        raise InputError(f"found bfloat16, which {name} does not have; expected float16", key="model.dtype")
-    if recipe.model.attn_implementation.startswith("flash") and where.type == "cpu":
-        raise InputError(
-            f"found {recipe.model.attn_implementation}, which needs a GPU; expected auto, sdpa or eager",
-            key="model.attn_implementation",
-        )
-    if recipe.model.attn_implementation == "flex_attention" and where.type == "cpu":
-        raise InputError(
-            "found flex_attention, which has no backward pass on the CPU; expected auto, sdpa or eager",
-            key="model.attn_implementation",
-        )
+    raise_error(cannot(recipe, target))
 
 
 def load_model(recipe: Recipe, where: torch.device) -> Any:
@@ -117,10 +102,12 @@ def _keep_trainable_on_cpu(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def quantization_config(section: ModelSection) -> transformers.BitsAndBytesConfig | None:
-    """The bitsandbytes settings of the recipe, None where weights are not quantised."""
+def quantization_config(section: ModelSection) -> Any:
+    """The settings of the recipe's quantisation for transformers, None where weights are not quantised."""
     if section.quantization == "none":
         return None
+    if section.quantization == "fp8":
+        return Fp8Config()
     if section.quantization == "int8":
         return transformers.BitsAndBytesConfig(load_in_8bit=True)
     return transformers.BitsAndBytesConfig(

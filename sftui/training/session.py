@@ -32,6 +32,7 @@ from sftui.training.card import model_card
 from sftui.training.journal import Journal
 from sftui.training.leak_test import leak_test
 from sftui.training.model import check_device, count_parameters, device, load_model
+from sftui.training.run_memory import RunMemory, device_before
 from sftui.training.samples import Question, Sampling
 from sftui.training.tokenizer_check import check_tokenizer
 from sftui.training.tokenizer_files import standalone
@@ -49,12 +50,29 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
 
     `journal` is None in all but the first process. Goes on from the last checkpoint where there is one.
     """
+    before = device_before(recipe)
     where = device()
     check_device(recipe, where)
     try:
         data, tokenizer = _encode(run, recipe, journal)
     except StopAskedError:
         return True
+    longest = max(map(len, data.train), default=None)
+    memory = RunMemory(run, recipe, journal, where, before, longest)
+    with memory.followed():
+        return _train(run, recipe, journal, where, data, tokenizer, memory)
+
+
+def _train(
+    run: RunDirectory,
+    recipe: Recipe,
+    journal: Journal | None,
+    where: torch.device,
+    data: EncodedData,
+    tokenizer: ChatTokenizer,
+    memory: RunMemory,
+) -> bool:
+    """The run from where its data is known."""
     checkpoint_folder = run.last_checkpoint()
     if journal:
         checkpoint.clear_staging(run)
@@ -64,11 +82,13 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
     if _stop_asked(journal):
         return True
     _align_special_tokens(model, tokenizer)
+    memory.moments.loaded(model, adapted=recipe.adapter is not None)
     attention = choose_attention(recipe, model, where)
     trainer = SftTrainer(
         recipe=recipe,
         run=run,
         journal=journal,
+        moments=memory.moments,
         pad_id=tokenizer.pad_token_id,
         train=data.train,
         evaluation=data.eval,
@@ -88,7 +108,7 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
     callback = StepCallback(trainer, journal, sampling)
     trainer.add_callback(callback)
     if journal:
-        _report_start(journal, recipe, data, trainer, attention, where, sampling, checkpoint_folder)
+        _report_start(journal, recipe, data, trainer, attention, where, sampling, checkpoint_folder, memory)
     if recipe.data.packing != "none":
         _require_no_leak(trainer, recipe, attention, data, tokenizer, journal)
     if checkpoint_folder is not None:
@@ -230,6 +250,7 @@ def _report_start(
     where: torch.device,
     sampling: Sampling | None,
     checkpoint_folder: Path | None,
+    memory: RunMemory,
 ) -> None:
     """Say what is about to be trained: in the log and as a `start` or `resume` event."""
     total, trainable = count_parameters(trainer.model)
@@ -246,6 +267,8 @@ def _report_start(
         "fingerprint": data.fingerprint,
         "attention": attention.name,
     }
+    if memory.outlook is not None:
+        values["memory"] = memory.outlook.as_event()
     log.info("model: %s on %s", recipe.model.name_or_path, name)
     log.info("parameters: %s, %s of them trained", f"{total:,}", f"{trainable:,}")
     log.info(
@@ -265,12 +288,7 @@ def _report_start(
         step = int(checkpoint_folder.name.rpartition("-")[2])
         log.info("resuming after step %d", step)
         journal.event("resume", step=step, **values)
-    if where.type == "cuda":
-        journal.device_memory = lambda: {
-            "allocated_bytes": torch.cuda.memory_allocated(where),
-            "reserved_bytes": torch.cuda.memory_reserved(where),
-            "peak_bytes": torch.cuda.max_memory_allocated(where),
-        }
+    memory.report()
 
 
 def _report_packing(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from sftui.data.sequences import Sequence
 from sftui.recipe import Recipe
 from sftui.runs.directory import RunDirectory
 from sftui.training import checkpoint
-from sftui.training.batch import IGNORED, Collator, SequenceDataset, logits_of, token_loss, total_weight
+from sftui.training.batch import IGNORED, Collator, SequenceDataset, total_weight
 from sftui.training.bins import BinCollator, BinDataset
+from sftui.training.chunked_loss import choose_chunk, summed_loss
 from sftui.training.failure import NonFiniteError, short
 from sftui.training.journal import Journal
+from sftui.training.moments import Moments
 from sftui.training.tokenizer_files import write_tokenizer
 
 log = logging.getLogger("sftui")
@@ -39,6 +42,7 @@ class SftTrainer(transformers.Trainer):
 
     Where sequences have weights it is the weighted mean: sum(weight * loss) / sum(weight). `journal` is
     None in all but the first process of a run on several devices. `flat` says how bins lie in a batch.
+    `moments` is told what is running.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class SftTrainer(transformers.Trainer):
         recipe: Recipe,
         run: RunDirectory,
         journal: Journal | None,
+        moments: Moments,
         pad_id: int,
         train: list[Sequence],
         evaluation: list[Sequence],
@@ -65,9 +70,13 @@ class SftTrainer(transformers.Trainer):
         self.recipe = recipe
         self.run = run
         self.journal = journal
+        self.moments = moments
         # Our loss is normalised by `num_items_in_batch` for every model; the stock trainer would average
         # per micro-batch for those whose forward takes no loss arguments.
         self.model_accepts_loss_kwargs = True
+        self.loss_chunk, reason = choose_chunk(recipe, self.model)
+        if reason is not None and journal:
+            journal.warn(f"training.loss: stock in place of chunked, which takes more memory: {reason}")
         self._micro_losses: list[torch.Tensor] = []
         self._micro_rows: list[tuple[int, ...]] = []
         self._micro_counts: list[tuple[int, int]] = []
@@ -93,7 +102,41 @@ class SftTrainer(transformers.Trainer):
         finally:
             self.data_collator = padded
 
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
+        """The micro-batches of a step, and what its loss is divided by."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self.moments.step_begins(max((batch["input_ids"].numel() for batch in batches), default=0))
+        return batches, items
+
+    def training_batch(self, items: list[Any]) -> dict[str, Any]:
+        """These items of the dataset as a micro-batch on the device."""
+        batch: dict[str, Any] = self._prepare_inputs(self._training_collator(items))
+        return batch
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Micro-batches that are run meanwhile belong to no step."""
+        kept = self._micro_losses, self._micro_rows, self._micro_counts
+        self._micro_losses, self._micro_rows, self._micro_counts = [], [], []
+        try:
+            yield
+        finally:
+            self._micro_losses, self._micro_rows, self._micro_counts = kept
+
     # -- loss ------------------------------------------------------------------------------------
+
+    def training_step(self, *arguments: Any, **options: Any) -> torch.Tensor:
+        """Forward, loss and backward of a micro-batch."""
+        self.moments.forward_begins()
+        loss: torch.Tensor = super().training_step(*arguments, **options)
+        return loss
+
+    @contextmanager
+    def compute_loss_context_manager(self) -> Iterator[None]:
+        """Around forward and loss; backward is what follows."""
+        with super().compute_loss_context_manager():
+            yield
+        self.moments.backward_begins()
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor | None:
         """What the summed losses of a step are divided by: its trained tokens, each counted by its weight.
@@ -128,18 +171,22 @@ class SftTrainer(transformers.Trainer):
         self._micro_counts.append(inputs.pop("counts"))
         targets, weights = inputs.pop("labels"), inputs.pop("weights", None)
         assert num_items_in_batch is not None
-        logits = logits_of(model, inputs)
-        summed = token_loss(logits, targets, weights)
-        loss = summed / num_items_in_batch * self.accelerator.num_processes
+        processes, scaler = self.accelerator.num_processes, self.accelerator.scaler
+        expected = processes / num_items_in_batch * (1.0 if scaler is None else scaler.get_scale())
+        summed = summed_loss(model, inputs, targets, weights, chunk=self.loss_chunk, expected=expected)
+        loss = summed / num_items_in_batch * processes
         self._micro_losses.append(loss.detach())
-        return (loss, {"logits": logits}) if return_outputs else loss
+        # Nothing asks for logits: evaluation is our own.
+        return (loss, {}) if return_outputs else loss
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: the stock count walks all parameters in every micro-batch."""
         return 0
 
     def _clip_grad_norm(self, model: Any) -> Any:
+        self.moments.update_begins()
         self._grad_norm = super()._clip_grad_norm(model)
+        self.moments.clipped()
         return self._grad_norm
 
     def close_step(self, step: int) -> tuple[float, float, int, int]:
@@ -196,6 +243,7 @@ class SftTrainer(transformers.Trainer):
         totals = torch.zeros(3, dtype=torch.float64, device=self.args.device)
         if self.journal:
             self.journal.phase("evaluating")
+        self.moments.evaluation_begins()
         loader = self.get_eval_dataloader(eval_dataset)
         try:
             with torch.no_grad():
@@ -203,12 +251,10 @@ class SftTrainer(transformers.Trainer):
                     self._raise_if_asked_to_stop()
                     batch = dict(self._prepare_inputs(inputs))
                     targets = self._without_repeats(turn, batch.pop("rows"), batch.pop("labels"))
-                    weights = batch.pop("weights", None)
-                    del batch["counts"]
-                    totals[0] += token_loss(logits_of(model, batch), targets, weights).double()
-                    totals[1] += total_weight(targets, weights)
-                    totals[2] += (targets != IGNORED).sum()
+                    self.add_losses(totals, batch, targets)
+            self.moments.tell(self.state.global_step, self.optimizer)
         except EvaluationInterruptedError:
+            self.moments.tell(self.state.global_step, self.optimizer)
             self.halt()
             return {}
         finally:
@@ -227,6 +273,14 @@ class SftTrainer(transformers.Trainer):
         metrics = {f"{metric_key_prefix}_loss": loss}
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def add_losses(self, totals: torch.Tensor, batch: dict[str, Any], targets: torch.Tensor) -> None:
+        """Add a batch's summed loss, weight and trained tokens to `totals`; `batch` without its rows."""
+        weights = batch.pop("weights", None)
+        del batch["counts"]
+        totals[0] += summed_loss(self.model, batch, targets, weights, chunk=self.loss_chunk).double()
+        totals[1] += total_weight(targets, weights)
+        totals[2] += (targets != IGNORED).sum()
 
     def _without_repeats(self, turn: int, rows: tuple[int, ...], targets: torch.Tensor) -> torch.Tensor:
         """The labels with nothing trained in rows that have been evaluated already.
@@ -267,6 +321,7 @@ class SftTrainer(transformers.Trainer):
         started = time.monotonic()
         if self.journal:
             self.journal.phase("saving a checkpoint")
+        self.moments.save_begins()
         try:
             if self.args.should_save:
                 checkpoint.staging(self.run).mkdir(parents=True, exist_ok=True)
@@ -292,6 +347,7 @@ class SftTrainer(transformers.Trainer):
                 return
             self.journal.warn(f"checkpoint {step} was not saved; the one before is kept: {short(error)}")
         finally:
+            self.moments.tell(step, self.optimizer)
             if self.journal:
                 self.journal.phase("")
 

@@ -128,7 +128,7 @@ def random_step(shape: ModelShape, rng: random.Random) -> tuple[str, StepSpec]:
         lowered = "float16" if dtype == "float16" else None
     elif half and adapter.dtype != dtype:
         lowered = dtype
-    quantization: Any = "none" if method != "qlora" else rng.choice(("nf4", "nf4", "fp4", "int8"))
+    quantization: Any = "none" if method != "qlora" else rng.choice(("nf4", "nf4", "fp4", "int8", "fp8"))
     return method, StepSpec(
         rows=rows,
         length=length,
@@ -139,9 +139,11 @@ def random_step(shape: ModelShape, rng: random.Random) -> tuple[str, StepSpec]:
         double_quant=rng.random() < 0.7,
         adapter=adapter,
         autocast=lowered,
-        checkpointing=rng.choice((0, 1, 1)),
+        checkpointing=rng.choice((0, 1, 1, 2, 3)),
         attention=attention,
         windows=layout == "flat",
+        loss=rng.choice(("chunked", "chunked", "stock")),
+        loss_chunk=rng.choice((100, 256, 1024)),
         weighted=rng.random() < 0.1,
         optimizer=rng.choice(OPTIMIZERS),
         accumulation=rng.choice((1, 4)),

@@ -40,79 +40,55 @@ from sftui.runs.directory import RunDirectory
 from sftui.training import checkpoint
 from sftui.training.arguments import training_arguments
 from sftui.training.attention import choose_attention, use_attention
+from sftui.training.meter import CudaMeter, Reading
 from sftui.training.model import attach_adapter
+from sftui.training.moments import Moments
 from sftui.training.simulation import skeleton
-from sftui.training.simulation.counting import LiveBytes
+from sftui.training.simulation.counting import Window
+from sftui.training.simulation.layers import by_moment
 from sftui.training.simulation.request import step_for
 from sftui.training.simulation.simulate import simulate
-from sftui.training.simulation.windows import Windows
 from sftui.training.trainer import SftTrainer
 from tests.benchmarks.memory_cases import CASES, MODELS, Case, recipe_of, tiny
+from tests.training.counted_meter import CountedMeter
 
 STEPS = 2
 
 
-class CudaMeter:
-    """Peaks of what torch allocates and reserves, window by window."""
-
-    def __init__(self) -> None:
-        self.peaks: dict[tuple[str, Any], list[int]] = {}
-        self._window: tuple[str, Any] = ("between", "steps")
-
-    def enter(self, window: tuple[str, Any]) -> None:
-        found = self.peaks.setdefault(self._window, [0, 0])
-        found[0] = max(found[0], torch.cuda.max_memory_allocated())
-        found[1] = max(found[1], torch.cuda.max_memory_reserved())
-        torch.cuda.reset_peak_memory_stats()
-        self._window = window
-
-    def make(self, component: str) -> None:
-        """Components are not known on a device."""
+Peaks = dict[Window, Reading]
 
 
-class CpuMeter(LiveBytes):
+class GpuMeter(CudaMeter):
+    """Torch's peaks, and all of them until the end."""
+
+    def __init__(self, where: torch.device) -> None:
+        super().__init__(where)
+        self.peaks: Peaks = {}
+
+    def readings(self) -> Peaks:
+        found = super().readings()
+        for window, each in found.items():
+            before = self.peaks.get(window)
+            self.peaks[window] = each if before is None else before.joined(each)
+        return found
+
+
+class CpuMeter(CountedMeter):
     """The same of a count on the CPU."""
 
-    def __init__(self) -> None:
-        super().__init__("cpu")
-
     @property
-    def peaks(self) -> dict[tuple[str, Any], list[int]]:
-        return {window: [peak.total, peak.total] for window, peak in self.windows.items()}
+    def peaks(self) -> Peaks:
+        return {window: Reading(0, peak.total, peak.total) for window, peak in self.all_windows.items()}
 
 
-class MeasuredTrainer(SftTrainer):
-    """The trainer, telling a meter where it is."""
+class EndOfStep(transformers.TrainerCallback):
+    """Tells moments that a step is over, as the trainer's own callback does."""
 
-    def __init__(self, meter: Any, **options: Any) -> None:
-        super().__init__(**options)
-        self.meter, self.places = meter, Windows(self.model, meter)
+    def __init__(self, moments: Moments) -> None:
+        self.moments = moments
 
-    def training_step(self, *arguments: Any, **options: Any) -> Any:
-        self.places.begin_forward()
-        return super().training_step(*arguments, **options)
-
-    def compute_loss(self, *arguments: Any, **options: Any) -> Any:
-        loss = super().compute_loss(*arguments, **options)
-        self.places.begin_backward()
-        return loss
-
-    def _clip_grad_norm(self, model: Any) -> Any:
-        self.places.end()
-        self.meter.enter(("optimizer_step", "all"))
-        return super()._clip_grad_norm(model)
-
-    def get_batch_samples(self, *arguments: Any, **options: Any) -> Any:
-        self.places.end()
-        self.meter.enter(("between", "steps"))
-        return super().get_batch_samples(*arguments, **options)
-
-    def evaluate(self, *arguments: Any, **options: Any) -> Any:
-        self.places.begin_evaluation()
-        found = super().evaluate(*arguments, **options)
-        self.places.end()
-        self.meter.enter(("between", "steps"))
-        return found
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.moments.step_ends(state.global_step, None)
 
 
 def filled(model: Any, quantizer: Any, where: torch.device) -> None:
@@ -164,12 +140,8 @@ def measure(case: Case, cpu: bool, folder: Path) -> dict[str, Any]:
     step = step_for(recipe, config, {})
     transformers.set_seed(1)
     model, quantizer = skeleton.build(config, recipe.model, step, None)
-    if cpu:
-        meter: Any = CpuMeter()
-    else:
-        torch.cuda.reset_peak_memory_stats()
-        meter = CudaMeter()
-    meter.enter(("load", "weights"))
+    meter: Any = CpuMeter() if cpu else GpuMeter(where)
+    moments = Moments(meter, None, where)
     with meter if cpu else torch.no_grad():
         filled(model, quantizer, where)
     attention = choose_attention(recipe, model, where)
@@ -177,15 +149,16 @@ def measure(case: Case, cpu: bool, folder: Path) -> dict[str, Any]:
     model.config.use_cache = False
     if recipe.adapter is not None:
         model = attach_adapter(model, recipe.adapter)
+    moments.loaded(model, adapted=recipe.adapter is not None)
     if cpu:
-        meter.count(model.parameters(), "adapter")
+        meter.take(model)
     rows = sequences(recipe, config.get_text_config().vocab_size)
     run = RunDirectory(folder)
-    trainer = MeasuredTrainer(
-        meter,
+    trainer = SftTrainer(
         recipe=recipe,
         run=run,
         journal=None,
+        moments=moments,
         pad_id=0,
         train=rows,
         evaluation=rows[:1] if recipe.data.packing == "none" else [],
@@ -201,25 +174,18 @@ def measure(case: Case, cpu: bool, folder: Path) -> dict[str, Any]:
         ),
     )
     trainer.remove_callback(transformers.PrinterCallback)
-    meter.enter(("between", "steps"))
+    trainer.add_callback(EndOfStep(moments))
     with meter if cpu else torch.enable_grad():
         trainer.train()
         if trainer.eval_dataset is not None:
             trainer.evaluate()
-    meter.enter(("end", "all"))
-    moments: dict[str, int] = {}
-    reserved = 0
+    windows = {window: each for window, each in meter.peaks.items() if window[0] != "between"}
     layers = config.get_text_config().num_hidden_layers
-    for (moment, place), (allocated, kept) in meter.peaks.items():
-        name = moment
-        if moment == "backward":
-            last = isinstance(place, int) and 2 * place >= layers
-            name = "backward_last" if last else "backward_first"
-        moments[name] = max(moments.get(name, 0), allocated)
-        reserved = max(reserved, kept) if moment != "load" else reserved
-    wanted = {moment: size for moment, size in moments.items() if moment not in ("load", "between", "end")}
+    highest = by_moment(windows, layers)
+    wanted = {moment: each.peak for moment, each in highest.items() if moment != "load"}
+    reserved = max(each.reserved for moment, each in highest.items() if moment != "load")
     return {
-        "moments": moments,
+        "moments": {moment: each.peak for moment, each in highest.items()},
         "peak_bytes": max(wanted.values()),
         "reserved_bytes": reserved,
         "attention": attention.kernel,

@@ -29,6 +29,8 @@ HEADS = {"head_dim": 64}
 WIDE = HEADS | {"hidden_size": 1024, "intermediate_size": 4096}  # where dequantised weights are the peak
 MOE = HEADS | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 128}
 LORA: dict[str, Any] = {"adapter": AdapterSpec(8), "autocast": "bfloat16"}
+CHUNKED: dict[str, Any] = {"loss": "chunked", "loss_chunk": 100}
+LARGE = HEADS | {"vocab_size": 16384}  # where the head is the peak
 PADDED: dict[str, Any] = {"rows": 2, "length": 200, "layout": "padded", "attention": "efficient"}
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -56,6 +58,20 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("mixtral", HEADS | {"num_local_experts": 4}, {"adapter": AdapterSpec(8, dtype="bfloat16")}),
     ("qwen2_moe", {key: value for key, value in MOE.items() if key != "head_dim"}, {"checkpointing": 0}),
     ("qwen3_moe", MOE, {"adapter": AdapterSpec(8, dtype="bfloat16"), "checkpointing": 0}),
+    ("llama", LARGE, CHUNKED),
+    ("llama", LARGE, CHUNKED | {"accumulation": 2, "loss_chunk": 1024}),
+    ("llama", LARGE, CHUNKED | LORA | PADDED | {"evaluation": EvaluationSpec(2, 200), "weighted": True}),
+    ("llama", LARGE, CHUNKED | {"dtype": "float16", "master_float32": True, "autocast": "float16"}),
+    ("llama", LARGE, CHUNKED | LORA | {"adapter": AdapterSpec(8, modules_to_save=("lm_head",))}),
+    ("llama", LARGE, CHUNKED | LORA | {"adapter": AdapterSpec(8, targets=("q_proj", "lm_head"))}),
+    ("llama", LARGE | {"tie_word_embeddings": True}, CHUNKED | {"optimizer": "sgd"}),
+    ("gemma2", LARGE | {"sliding_window": 128}, CHUNKED | LORA | {"attention": "eager"}),
+    ("phi", {"num_key_value_heads": 4, "vocab_size": 16384}, CHUNKED | {"checkpointing": 0}),
+    ("llama", HEADS | {"num_hidden_layers": 14}, LORA | {"checkpointing": 3}),
+    ("llama", WIDE, LORA | {"quantization": "fp8"}),
+    ("llama", WIDE, {"quantization": "fp8", "adapter": AdapterSpec(8, dropout=0.1), "checkpointing": 0}),
+    ("llama", WIDE, LORA | {"quantization": "fp8", "adapter": AdapterSpec(8, use_dora=True)}),
+    ("qwen3_moe", MOE, {"quantization": "fp8", "adapter": AdapterSpec(8, dtype="bfloat16")}),
 ]
 
 

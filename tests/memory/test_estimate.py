@@ -12,7 +12,6 @@ from sftui.memory.closed_form import estimate
 from sftui.memory.config_file import shape_of
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import AdapterSpec, EvaluationSpec, StepSpec
-from sftui.memory.why import why
 
 LLAMA_8B = {
     "model_type": "llama",
@@ -83,16 +82,6 @@ def test_experts_that_an_adapter_is_put_on_are_computed_anew_in_each_layer() -> 
     attention = estimate(shape, replace(QLORA, checkpointing=0, adapter=AdapterSpec(16, targets=("q_proj",))))
     copies = 4 * 128 * 3 * 768 * 4096 * 2
     assert everything.peak_bytes - attention.peak_bytes > copies
-
-
-def test_each_component_has_its_numbers_and_the_change_that_helps_most(llama: ModelShape) -> None:
-    reasons = why(llama, QLORA, estimate(llama, QLORA))
-    assert reasons["logits"].formula == "12 x V x T = 12 x 128,256 x 2,048 B = 3.15 GB"
-    assert "6,979,321,856 parameters x 0.516 B (nf4)" in reasons["weights"].formula
-    full = why(llama, FULL, estimate(llama, FULL))
-    found = full["optimizer"].remedy
-    assert found is not None and found.text == "optim: paged_adamw_8bit"
-    assert found.peak == estimate(llama, FULL).peak_bytes - estimate(llama, found.step).peak_bytes > 0
 
 
 def test_an_estimate_takes_less_than_two_milliseconds(llama: ModelShape) -> None:

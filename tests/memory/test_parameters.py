@@ -161,4 +161,4 @@ def test_four_bits_take_what_bitsandbytes_allocates(rows: int, columns: int, dou
 
 def test_eight_bits_take_a_byte_a_weight_and_scales() -> None:
     assert quantised_bytes(1024, 1024, "int8", double=False) == 1024 * 1024 + 4 * 1024
-    assert quantised_bytes(1024, 1024, "fp8", double=False) == 1024 * 1024 + 512
+    assert quantised_bytes(1024, 1024, "fp8", double=False) == 1024 * 1024 + 4 * 1024

@@ -378,7 +378,7 @@ async def test_starting_the_open_recipe_leads_to_its_run_and_enter_starts_no_sec
         started.append(f"run-{len(started)}")
         return runs.make(started[-1])
 
-    monkeypatch.setattr(preflight, "check", lambda recipe: None)
+    monkeypatch.setattr(preflight, "check", lambda recipe: ())
     monkeypatch.setattr(launch, "start", start)
     recipe = parse_recipe(RECIPE, [f"output_dir={runs.folder}"])
     app = workbench(runs, recipe=recipe, recipe_name="my.yaml", open_desk=FakeDesk)
@@ -415,7 +415,7 @@ async def test_the_mouse_switches_screens_opens_runs_and_drags_a_range(runs: Run
         await pilot.mouse_up(main, offset=(50, 8))
         await pilot.pause(0.1)
         assert main.x_range is not None and 0 < main.x_range[0] < main.x_range[1] < 120
-        await pilot.click("Masthead", offset=(37, 0))
+        await pilot.click("Masthead", offset=(47, 0))
         await until(pilot, "1 run, 1 running")
         await pilot.click("#table", offset=(5, 1))
         await pilot.click("#table", offset=(5, 1))

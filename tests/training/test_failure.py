@@ -7,7 +7,7 @@ import pytest
 from sftui.errors import InputError
 from sftui.recipe import Recipe
 from sftui.recipe_file import parse_recipe
-from sftui.training.failure import NonFiniteError, explain
+from sftui.training.failure import NonFiniteError, ShortOfMemoryError, explain, is_out_of_memory
 
 
 @pytest.fixture
@@ -76,6 +76,20 @@ def test_a_remedy_that_the_recipe_already_uses_is_not_offered(recipe: Recipe) ->
     assert recipe.training.gradient_checkpointing and recipe.model.quantization == "nf4"
     assert "gradient_checkpointing" not in advice
     assert "nf4" not in advice
+
+
+def test_where_no_change_is_known_the_list_of_the_recipe_is_offered(recipe: Recipe) -> None:
+    error = chained(ShortOfMemoryError("at the loss", "", []), RuntimeError("CUDA out of memory"))
+    failure = explain(error, recipe, "at step 3")
+    assert failure.cause == "out of memory at the loss (step 3)"
+    assert "per_device_train_batch_size=2" in failure.advice
+    assert explain(error, None, "loading").advice
+
+
+def test_out_of_memory_is_known_by_what_it_came_of() -> None:
+    assert is_out_of_memory(chained(RuntimeError("could not step"), MemoryError()))
+    assert is_out_of_memory(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
+    assert not is_out_of_memory(RuntimeError("shapes differ"))
 
 
 def test_nan_names_the_rows_and_not_all_of_a_thousand(recipe: Recipe) -> None:

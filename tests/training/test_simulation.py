@@ -12,6 +12,7 @@ import transformers
 from sftui.errors import InputError
 from sftui.memory.estimate import COMPONENTS, Estimate
 from sftui.memory.step import AdapterSpec, EvaluationSpec, StepSpec
+from sftui.training.fp8 import Fp8Linear
 from sftui.training.model import quantization_config
 from sftui.training.simulation import autocast, kernels, loading, skeleton
 from sftui.training.simulation.counting import LiveBytes
@@ -132,6 +133,9 @@ STEPS = {
     "eager": replace(PLAIN, layout="padded", attention="eager"),
     "8 bit": replace(PLAIN, optimizer="adamw_bnb_8bit"),
     "adafactor": replace(PLAIN, optimizer="adafactor"),
+    "chunked": replace(PLAIN, loss="chunked", loss_chunk=100, evaluation=EvaluationSpec(2, 256)),
+    "chunked, qlora": replace(QLORA, loss="chunked", checkpointing=2),
+    "fp8": replace(QLORA, quantization="fp8"),
 }
 
 
@@ -151,6 +155,16 @@ def assert_same(config: Any, step: StepSpec) -> None:
 @pytest.mark.parametrize("name", STEPS)
 def test_layers_that_repeat_can_be_left_out(name: str) -> None:
     assert_same(llama(), STEPS[name])
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_so_can_layers_where_every_second_or_third_is_run_again(every: int) -> None:
+    config, step = llama(12 * every), replace(PLAIN, checkpointing=every)
+    whole, _ = skeleton.build(config, recipe_of(step).model, step, "eager")
+    cut = skeleton.cut_of(whole, every)
+    assert cut is not None
+    assert cut.period == every
+    assert_same(config, step)
 
 
 @pytest.mark.parametrize("make", [mixture, windows])
@@ -265,6 +279,49 @@ def test_autocast_sums_in_float32_without_a_copy(counter: LiveBytes) -> None:
     assert counter.windows["forward", 0].total < size + 2**15
 
 
+def test_a_chunked_loss_takes_ten_bytes_a_logit_of_a_chunk() -> None:
+    """The logits in half precision, in float32, and the logarithms of their probabilities."""
+    step = replace(LORA, loss="chunked", loss_chunk=256)
+    estimate = simulate(llama(), step)
+    size = estimate.moments["loss"]["logits"]
+    gradient = 2 * HIDDEN * step.tokens
+    assert 10 * WORDS * 256 + gradient <= size < 10 * WORDS * 256 + gradient + 2**19
+    stock = simulate(llama(), replace(step, loss="stock"))
+    assert stock.moments["loss"]["logits"] > 4 * size
+
+
+def test_fp8_weights_take_a_byte_each_and_a_scale_a_row() -> None:
+    config = llama(2)
+    query, key = HEADS * SIZE, KEYS * SIZE
+    shapes = 2 * [
+        (query, HIDDEN), (HIDDEN, query), (key, HIDDEN), (key, HIDDEN),
+        (INNER, HIDDEN), (INNER, HIDDEN), (HIDDEN, INNER),
+    ]  # fmt: skip
+    packed = sum(up(rows * columns) + up(4 * rows) for rows, columns in shapes)
+    embeddings, norms, rotary = 2 * WORDS * HIDDEN * 2, 5 * up(2 * HIDDEN), 2 * 512
+    found = simulate(config, replace(QLORA, quantization="fp8", checkpointing=0))
+    assert found.moments["save"]["weights"] == packed + embeddings + norms + rotary
+
+
+def test_an_fp8_weight_is_there_in_the_model_s_type_while_it_multiplies(counter: LiveBytes) -> None:
+    with counter:
+        layer = Fp8Linear(256, 1024, False, torch.bfloat16).to("meta")
+        layer.weight = torch.nn.Parameter(layer.weight.to(torch.uint8), requires_grad=False)
+        inputs = torch.empty(4, 256, dtype=torch.bfloat16, device="meta", requires_grad=True)
+        before = counter.total
+        counter.enter(("forward", 1))
+        output = layer(inputs)
+        assert counter.total == before + 2 * 4 * 1024
+        counter.enter(("forward", 2))
+        output.backward(torch.empty_like(output))
+        assert inputs.grad is not None
+        del output, inputs
+        assert counter.total < before
+    for number in (1, 2):
+        peak = counter.windows["forward", number]
+        assert peak.parts[COMPONENTS.index("dequantization")] == 2 * 256 * 1024
+
+
 def test_gradients_lie_there_in_the_forward_pass_from_the_second_micro_batch_on() -> None:
     one, two = (simulate(llama(), replace(PLAIN, accumulation=count)) for count in (1, 2))
     assert one.moments["forward"]["gradients"] == 0
@@ -345,8 +402,6 @@ def test_padding_keeps_an_added_mask_in_each_layer() -> None:
 def test_what_cannot_be_simulated_is_said() -> None:
     with pytest.raises(InputError, match="FSDP"):
         simulate(llama(), replace(PLAIN, shard=True))
-    with pytest.raises(InputError, match="fp8"):
-        simulate(llama(), replace(LORA, quantization="fp8"))
     with pytest.raises(InputError, match="padding decides"):
         simulate(llama(), replace(PLAIN, layout="padded", windows=True))
     with pytest.raises(InputError, match="falcon cannot be simulated"):

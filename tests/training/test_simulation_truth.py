@@ -7,91 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import bitsandbytes
 import pytest
 import torch
 
 from sftui.memory.estimate import COMPONENTS
 from sftui.memory.step import EvaluationSpec
-from sftui.training import session
+from sftui.training import trial
 from sftui.training.simulation import cuda, kernels
-from sftui.training.simulation.counting import LiveBytes, Peak
+from sftui.training.simulation.counting import Peak
 from sftui.training.simulation.dry import simulate_layers
 from sftui.training.simulation.request import step_for
 from sftui.training.simulation.simulate import recipe_of
 from sftui.training.simulation.skeleton import configuration
-from sftui.training.simulation.windows import Windows
-from sftui.training.trainer import SftTrainer
 from tests.training.conftest import MakeRecipe, train_here
+from tests.training.counted_meter import count_runs
 
 # What the loops around a step and an evaluation keep and the simulated ones do not: the running loss, losses
 # of micro-batches, the divisor, the norm of the gradients; sums, and which rows are repetitions. A number or
 # a few in 512 bytes each.
 STEP_SCALARS, EVALUATION_SCALARS = 6 * 512, 12 * 512
-
-
-class CountedTrainer(SftTrainer):
-    """The trainer, telling a count where it is."""
-
-    counter: LiveBytes
-    trained: list[torch.nn.Parameter] = []
-
-    def train(self, **options: Any) -> Any:
-        counter, model = self.counter, self.model
-        counter.enter(("load", "all"))
-        for parameter in model.parameters():
-            counter.count([parameter, *quantisation(parameter)], "weights")
-            if parameter.requires_grad:
-                parameter.register_post_accumulate_grad_hook(
-                    lambda each: counter.count([each.grad], "gradients")
-                )
-        counter.count(model.buffers(), "weights")
-        counter.count(bitsandbytes.functional.name2qmap.values(), "weights")
-        self.trained.extend(each for each in model.parameters() if each.requires_grad)
-        if hasattr(model, "get_base_model"):
-            counter.count([each for each in model.parameters() if each.requires_grad], "adapter")
-        self.places = Windows(model, counter)
-        counter.enter(("between", "steps"))
-        with counter:
-            return super().train(**options)
-
-    def training_step(self, *arguments: Any, **options: Any) -> Any:
-        self.places.begin_forward()
-        return super().training_step(*arguments, **options)
-
-    def compute_loss(self, *arguments: Any, **options: Any) -> Any:
-        loss = super().compute_loss(*arguments, **options)
-        self.places.begin_backward()
-        return loss
-
-    def _clip_grad_norm(self, model: Any) -> Any:
-        self.places.end()
-        self.counter.make("optimizer")
-        self.counter.enter(("optimizer_step", "clip"))
-        norm = super()._clip_grad_norm(model)
-        self.counter.enter(("optimizer_step", "update"))
-        return norm
-
-    def get_batch_samples(self, *arguments: Any, **options: Any) -> Any:
-        self.places.end()
-        self.counter.enter(("between", "steps"))
-        return super().get_batch_samples(*arguments, **options)
-
-    def evaluate(self, *arguments: Any, **options: Any) -> Any:
-        self.places.begin_evaluation()
-        try:
-            return super().evaluate(*arguments, **options)
-        finally:
-            self.places.end()
-            self.counter.enter(("between", "steps"))
-
-
-def quantisation(parameter: Any) -> list[torch.Tensor]:
-    state = getattr(parameter, "quant_state", None)
-    if state is None:
-        return []
-    nested = [state.offset, state.state2.absmax, state.state2.code] if state.nested else []
-    return [state.absmax, state.code, *nested]
 
 
 def attention_of_the_cpu(wanted: str) -> Any:
@@ -144,14 +78,11 @@ def test_the_simulated_step_allocates_what_the_real_one_does(
         f"data.train=[{{path: {rows}}}]", f"data.eval=[{{path: {rows}, limit: 1}}]", "training.max_steps=3",
         *METHODS[method],
     )  # fmt: skip
-    counter = LiveBytes("cpu")
-    monkeypatch.setattr(CountedTrainer, "counter", counter, raising=False)
-    monkeypatch.setattr(CountedTrainer, "trained", [])
-    # Tables of 4-bit types that an earlier test in this process made are none of this run's.
-    monkeypatch.setattr(bitsandbytes.functional, "name2qmap", {})
-    monkeypatch.setattr(session, "SftTrainer", CountedTrainer)
-    train_here(recipe)
-    real = counter.windows
+    meter = count_runs(monkeypatch)
+    monkeypatch.setattr(trial, "is_worth_it", lambda where: False)
+    with meter:
+        train_here(recipe)
+    real = meter.all_windows
 
     monkeypatch.setattr(cuda, "_attention_of", attention_of_the_cpu)
     monkeypatch.setattr(kernels, "WORKSPACES", {})
@@ -166,14 +97,14 @@ def test_the_simulated_step_allocates_what_the_real_one_does(
     for window in compared:
         scalars = EVALUATION_SCALARS if window[0] == "evaluation" else STEP_SCALARS
         # On the CPU the norm of each gradient is a tensor of its own, on CUDA all are one.
-        norms = 512 * len(CountedTrainer.trained) if window[0] == "optimizer_step" else 0
+        norms = 512 * meter.trained if window[0] == "optimizer_step" else 0
         assert 0 < real[window].total - simulated[window].total <= scalars + norms, window
         if not norms:
             differences = parts_apart(real[window], simulated[window])
             assert set(differences) <= {"activations", "logits", "optimizer"}, window
             assert all(size > 0 for size in differences.values())
     most = max(peak.total for window, peak in simulated.items() if window[0] == "load")
-    assert real["load", "all"].total <= most, "loading takes more than what is loaded"
+    assert real["load", "weights"].total <= most, "loading takes more than what is loaded"
 
 
 def parts_apart(real: Peak, simulated: Peak) -> dict[str, int]:

@@ -75,18 +75,42 @@ def open_rows(source: Source, *, wait: bool = True) -> Rows:
     return rows
 
 
-def _open(source: Source, wait: bool) -> Rows:
-    path = _expanded(source.path)
+def require_source(source: Source) -> None:
+    """Raise InputError where there is nothing at `source.path`; nothing is read, no network is asked.
+
+    Patterns and names of Hub datasets may have something.
+    """
+    _look(source, _expanded(source.path))
+
+
+def _look(source: Source, path: Path) -> os.stat_result | None:
+    """What is at `path`; None for a pattern and for a dataset of the Hub."""
     try:
-        found = path.stat()
+        return path.stat()
     except FileNotFoundError:
-        return _open_unfound(source, path, wait)
+        pass
     except NotADirectoryError:
         raise InputError("no such file", file=source.path, hint=nearest_file(path)) from None
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise InputError("is a link that leads round in a circle", file=source.path) from error
         raise unreadable(source.path, error) from error
+    if path.is_symlink():
+        raise InputError("is a link to a file that does not exist", file=source.path)
+    if is_pattern(_existing(path)[1]) or is_hub_id(source.path):
+        return None
+    raise InputError("no such file", file=source.path, hint=nearest_file(path))
+
+
+def _open(source: Source, wait: bool) -> Rows:
+    path = _expanded(source.path)
+    found = _look(source, path)
+    if found is None:
+        folder, rest = _existing(path)
+        if not is_pattern(rest):
+            return open_hub(source, wait)
+        _refuse_hub_options(source)
+        return _open_pattern(source, folder, rest)
     if not stat.S_ISDIR(found.st_mode):
         _refuse_hub_options(source)
         return _open_file(source.path, path, source.limit)
@@ -100,19 +124,6 @@ def _open(source: Source, wait: bool) -> Rows:
         return _open_folder(source, path)
     except OSError as error:
         raise unreadable(source.path, error) from error
-
-
-def _open_unfound(source: Source, path: Path, wait: bool) -> Rows:
-    """What names no file: a pattern, a dataset of the Hub, or a mistake."""
-    if path.is_symlink():
-        raise InputError("is a link to a file that does not exist", file=source.path)
-    folder, rest = _existing(path)
-    if is_pattern(rest):
-        _refuse_hub_options(source)
-        return _open_pattern(source, folder, rest)
-    if is_hub_id(source.path):
-        return open_hub(source, wait)
-    raise InputError("no such file", file=source.path, hint=nearest_file(path))
 
 
 def _open_file(name: str, path: Path, limit: int | None) -> Rows:

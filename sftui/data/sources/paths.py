@@ -88,6 +88,16 @@ def nearest_file(path: Path) -> str | None:
     return f"did you mean {str(folder / close[0])!r}?" if close else data_files(folder)
 
 
+def nearest_name(path: Path) -> str | None:
+    """The path of the most similar file beside `path`, None where none is similar."""
+    try:
+        names = sorted(entry.name for entry in path.parent.iterdir())
+    except (OSError, ValueError):
+        return None
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return str(path.parent / close[0]) if close else None
+
+
 def data_files(folder: Path) -> str | None:
     """A hint naming data files and folders in `folder`."""
     try:

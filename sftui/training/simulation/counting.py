@@ -12,6 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sftui.memory.estimate import COMPONENTS, Component
+from sftui.training.fp8 import KIND
 from sftui.training.simulation.engine import in_place, references_of_engine
 
 BLOCK = 512  # bytes; what every allocation is rounded up to (c10/cuda/CUDACachingAllocator.h, kMinBlockSize)
@@ -136,7 +137,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if result is None:
             answer = self._answers.get(name)
             result = func(*args, **kwargs) if answer is None else answer(args, kwargs)
-        number = _DEQUANTIZATION if name.startswith("dequantize") else self._component
+        number = _DEQUANTIZATION if _dequantises(name, args) else self._component
         grown = False
         if isinstance(result, torch.Tensor):
             grown = self._see(result, number)
@@ -191,3 +192,8 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._look(name)
         self._total -= size
         self._parts[_NUMBER[component]] -= size
+
+
+def _dequantises(name: str, args: tuple[Any, ...]) -> bool:
+    """Whether an operator makes a weight of stored ones."""
+    return name.startswith("dequantize") or (name == "_to_copy.default" and args[0].dtype == KIND)

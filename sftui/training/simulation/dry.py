@@ -12,10 +12,9 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from sftui.memory.step import StepSpec
 from sftui.recipe import Recipe
-from sftui.training import varlen
+from sftui.training import chunked_loss, varlen
 from sftui.training.arguments import training_arguments
 from sftui.training.attention import DTYPES
-from sftui.training.batch import logits_of, token_loss
 from sftui.training.model import attach_adapter
 from sftui.training.simulation import autocast, kernels, loading, skeleton
 from sftui.training.simulation.batches import micro_batch
@@ -60,6 +59,9 @@ def simulate_layers(
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         counter.count(trained, "weights" if recipe.adapter is None else "adapter")
         _enable_checkpointing(model, recipe, step)
+        # Where the trainer has a reason to take the stock loss, so does the simulation.
+        chunked = step.loss == "chunked" and chunked_loss.install(model) is None
+        trainer = dry_trainer(model, recipe, step.loss_chunk if chunked else 0)
         windows = Windows(model, counter)
         if step.autocast is not None:
             autocast.prepare(model, DTYPES[step.autocast], mode)
@@ -67,19 +69,19 @@ def simulate_layers(
         counter.reserve(workspace, "workspace")
         if step.processes > 1:  # what DDP reduces gradients in
             counter.reserve(sum(rounded(each.numel() * each.element_size()) for each in trained), "gradients")
-        states = _step(model, trained, recipe, step, counter, windows)
+        states = _step(trainer, trained, step, counter, windows)
         whole[0] = step.evaluation is not None and step.evaluation.rows == 1
-        _evaluate(model, step, counter, windows)
+        _evaluate(trainer, step, windows)
         # Tensors are written from where they are, one after the other.
         counter.enter(("save", "weights"))
         del states
     return counter.windows, counts_of(model)
 
 
-def dry_trainer(model: Any, recipe: Recipe) -> SftTrainer:
+def dry_trainer(model: Any, recipe: Recipe, loss_chunk: int) -> SftTrainer:
     """The trainer, without data, device or run directory: enough for its loss and its optimizer."""
     trainer: Any = object.__new__(SftTrainer)
-    trainer.model, trainer.recipe = model, recipe
+    trainer.model, trainer.recipe, trainer.loss_chunk = model, recipe, loss_chunk
     trainer.args = training_arguments(
         recipe, Path("unused"), evaluates=False, resumes=False, autocast=None, use_cpu=True
     )
@@ -91,17 +93,16 @@ def dry_trainer(model: Any, recipe: Recipe) -> SftTrainer:
 
 
 def _step(
-    model: Any,
+    trainer: SftTrainer,
     trained: list[torch.nn.Parameter],
-    recipe: Recipe,
     step: StepSpec,
     counter: LiveBytes,
     windows: Windows,
 ) -> Any:
     """A step after the first: optimizer states are there, and gradients too where several micro-batches add
     up. Returns what lives on: the optimizer."""
+    model: Any = trainer.model
     model.train()
-    trainer = dry_trainer(model, recipe)
     fits = step.layout != "flat" or varlen_kernel(model, step)
     # The trainer draws all micro-batches of a step before the first.
     batches = [
@@ -139,9 +140,10 @@ def _update(model: Any, optimizer: Any, trainer: SftTrainer, counter: LiveBytes)
         optimizer.step()
 
 
-def _evaluate(model: Any, step: StepSpec, counter: LiveBytes, windows: Windows) -> None:
+def _evaluate(trainer: SftTrainer, step: StepSpec, windows: Windows) -> None:
     if step.evaluation is None:
         return
+    model: Any = trainer.model
     windows.begin_evaluation()
     model.eval()
     rows, length = step.evaluation.rows, step.evaluation.length
@@ -149,7 +151,7 @@ def _evaluate(model: Any, step: StepSpec, counter: LiveBytes, windows: Windows) 
     targets, weights = batch.pop("labels"), batch.pop("weights", None)
     del batch["rows"], batch["counts"]
     with torch.no_grad():
-        token_loss(logits_of(model, batch), targets, weights).double()
+        chunked_loss.summed_loss(model, batch, targets, weights, chunk=trainer.loss_chunk).double()
     windows.end()
 
 

@@ -143,6 +143,12 @@ def _nothing(args: Arguments, kwargs: Options) -> None:
     """An update in place."""
 
 
+def _true_places(args: Arguments, kwargs: Options) -> torch.Tensor:
+    """Where something is true, (number, dimensions): everywhere, the most there can be."""
+    inputs = args[0]
+    return torch.empty(inputs.numel(), inputs.dim(), dtype=torch.int64, device=inputs.device)
+
+
 def _norms(args: Arguments, kwargs: Options) -> list[torch.Tensor]:
     """CUDA's `_foreach_norm` returns views of one tensor."""
     tensors = args[0]
@@ -177,6 +183,7 @@ ANSWERS: dict[str, Answer] = {
     "optimizer_update_8bit.default": _nothing,
     "optimizer_update_8bit_blockwise.default": _nothing,
     "_foreach_norm.Scalar": _norms,
+    "nonzero.default": _true_places,
     "int8_vectorwise_quant.default": _int8_rows,
     "int8_mixed_scaled_mm.default": _int8_mixed_product,
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
+
 from sftui.training.simulation.counting import Peak, Window
 from sftui.training.simulation.parameters import Counts
 from sftui.training.simulation.skeleton import Cut
@@ -9,6 +12,17 @@ from sftui.training.simulation.skeleton import Cut
 Windows = dict[Window, Peak]
 
 BACKWARD = ("backward_last", "backward_first")
+
+
+class HasTotal(Protocol):
+    """A peak, whoever measured it."""
+
+    @property
+    def total(self) -> int:
+        """Bytes."""
+
+
+P = TypeVar("P", bound=HasTotal)
 
 
 def by_place(windows: Windows, cut: Cut, repeats: int) -> Windows:
@@ -58,16 +72,16 @@ def extrapolated_counts(few: Counts, more: Counts, periods: tuple[int, int], wan
     return Counts(few.trainable + (more.trainable - few.trainable) * factor, kinds)
 
 
-def by_moment(windows: Windows, total: int) -> dict[str, Peak]:
-    """The highest peak of each moment.
+def by_moment(windows: Mapping[Window, P], total: int) -> dict[str, P]:
+    """The highest peak of each moment of a model with `total` layers.
 
     Backward of the last layer and of the first are just that, with the embeddings at the end; layers between
     them count, in the half they are in, only where they reach higher than both.
     """
-    found: dict[str, Peak] = {}
-    between: dict[str, Peak] = {}
+    found: dict[str, P] = {}
+    between: dict[str, P] = {}
     for window, peak in windows.items():
-        moment, inner = _moment(window, total)
+        moment, inner = moment_of(window, total)
         highest = between if inner else found
         if moment not in highest or peak.total > highest[moment].total:
             highest[moment] = peak
@@ -78,7 +92,7 @@ def by_moment(windows: Windows, total: int) -> dict[str, Peak]:
     return found
 
 
-def _moment(window: Window, total: int) -> tuple[str, bool]:
+def moment_of(window: Window, total: int) -> tuple[str, bool]:
     """The moment of a window, and whether it is that of a layer between the first and the last."""
     moment, place = window
     if moment != "backward":

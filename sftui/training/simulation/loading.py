@@ -7,8 +7,11 @@ from typing import Any
 
 import torch
 
-from sftui.training.simulation.counting import LiveBytes, rounded
+from sftui.training.fp8 import Fp8Linear
+from sftui.training.simulation.counting import LiveBytes, Window, rounded
 from sftui.training.simulation.skeleton import decoder_layers
+
+HELD: Window = ("load", "held")  # all weights, and nothing that loading takes beside them
 
 
 def load(model: Any, quantizer: Any, counter: LiveBytes) -> None:
@@ -31,6 +34,7 @@ def load(model: Any, quantizer: Any, counter: LiveBytes) -> None:
             module._buffers[key] = torch.empty_like(buffer, device="meta")
         if quantizer is not None:
             quantizer.postprocess_model(model)
+        counter.enter(HELD)
 
 
 def _layer_numbers(model: Any) -> dict[int, int]:
@@ -76,6 +80,10 @@ def _materialise(model: Any, quantizer: Any, name: str, parameter: torch.nn.Para
     import bitsandbytes
 
     module, key = _place(model, name)
+    if isinstance(module, Fp8Linear):
+        for made, tensor in quantizer.get_quantize_ops().convert({name: value}).items():
+            setattr(*_place(model, made), tensor)
+        return
     kind: Any = type(parameter)
     if kind is bitsandbytes.nn.Params4bit:
         quantised = kind(value, requires_grad=False, **parameter.__dict__)._quantize(torch.device("meta"))

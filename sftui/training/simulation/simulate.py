@@ -53,7 +53,7 @@ def recipe_of(step: StepSpec, recipe: Recipe | None = None) -> Recipe:
     spec = step.adapter
     model = ModelSection(
         name_or_path=recipe.model.name_or_path if recipe else "model",
-        quantization=step.quantization if step.quantization != "fp8" else "none",
+        quantization=step.quantization,
         double_quant=step.double_quant,
         dtype=step.dtype,
         trust_remote_code=recipe.model.trust_remote_code if recipe else False,
@@ -72,6 +72,8 @@ def recipe_of(step: StepSpec, recipe: Recipe | None = None) -> Recipe:
         update={
             "optim": step.optimizer,
             "gradient_checkpointing": bool(step.checkpointing),
+            "gradient_checkpointing_every": max(1, step.checkpointing),
+            "loss": step.loss,
             "num_processes": 1,
         }
     )
@@ -84,12 +86,6 @@ def _check(step: StepSpec) -> None:
     if step.shard:
         raise InputError(
             "weights divided over processes (FSDP) cannot be simulated", key="training.num_processes"
-        )
-    if step.quantization == "fp8":
-        raise InputError("fp8 cannot be simulated: the trainer does not have it", key="model.quantization")
-    if step.loss != "stock":
-        raise InputError(
-            "a chunked loss cannot be simulated: the trainer does not have it", key="training.loss"
         )
     if step.layout == "padded" and step.windows:
         raise InputError(
@@ -105,12 +101,10 @@ def _windows(
     whole, quantizer = skeleton.build(config, recipe.model, step, "eager")
     found = skeleton.decoder_layers(whole)
     total = 0 if found is None else len(found)
-    cut = None if every_layer else skeleton.cut_of(whole)
+    cut = None if every_layer else skeleton.cut_of(whole, step.checkpointing or 1)
     shortened = None if cut is None else _shortened(config, recipe, step, workspace, cut, whole)
     windows, counts = shortened or simulate_layers(config, recipe, step, workspace)
-    weights = [window for window in windows if window[0] == "load" and window[1] != "adapter"]
-    load = max(weights, key=lambda window: windows[window].total)
-    _with_copies(windows[load], loading.warm_up_bytes(whole, quantizer), loading.expert_copies(whole))
+    _with_copies(windows[loading.HELD], loading.warm_up_bytes(whole, quantizer), loading.expert_copies(whole))
     return windows, counts, total
 
 
@@ -133,13 +127,11 @@ def _shortened(
     return windows_of_all, layers.extrapolated_counts(few_counts, more_counts, periods, cut.repeats)
 
 
-def _with_copies(load: Peak, warm_up: int, copies: int) -> None:
+def _with_copies(held: Peak, warm_up: int, copies: int) -> None:
     """Add what loading allocates in one piece first, or beside the weights, where that is more."""
     weights = COMPONENTS.index("weights")
-    if copies:
-        load.parts[weights] += copies
-    load.parts[weights] = max(load.parts[weights], warm_up)
-    load.total = sum(load.parts)
+    held.parts[weights] = max(held.parts[weights] + copies, warm_up)
+    held.total = sum(held.parts)
 
 
 def _moments(windows: dict[Window, Peak], total: int) -> dict[Moment, Breakdown]:

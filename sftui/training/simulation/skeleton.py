@@ -99,12 +99,15 @@ def decoder_layers(model: Any) -> torch.nn.ModuleList | None:
     return None
 
 
-def cut_of(model: Any) -> Cut | None:
-    """How to leave layers out, None where it would not save anything or the layers do not repeat."""
+def cut_of(model: Any, every: int = 1) -> Cut | None:
+    """How to leave layers out, None where it would not save anything or the layers do not repeat.
+
+    `every`: only so many-th layers are checkpointed, so that periods are multiples of it.
+    """
     layers = decoder_layers(model)
     if layers is None:
         return None
-    kinds = [_kind(layer) for layer in layers]
+    kinds = [(number % every, _kind(layer)) for number, layer in enumerate(layers)]
     total = len(kinds)
     best: Cut | None = None
     for start in range(min(4, total)):

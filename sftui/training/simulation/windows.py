@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from sftui.training.simulation.counting import LiveBytes
+from sftui.memory.estimate import Component
+from sftui.training.simulation.counting import Window
 from sftui.training.simulation.skeleton import decoder_layers
 
 
+class Watcher(Protocol):
+    """What is told where the step is: a count of live bytes, or a device's meter."""
+
+    def enter(self, window: Window) -> None:
+        """Begin a window, or go on with it."""
+
+    def make(self, component: Component) -> None:
+        """What is allocated from now on belongs to `component`."""
+
+
 class Windows:
-    """Tells a count which part of the step is running.
+    """Tells a watcher which part of the step is running.
 
     ("forward", "embeddings" | layer | "norm"), ("loss", "forward" | "backward"), ("backward", layer |
     "embeddings"). What is made in the output head and the loss counts as logits.
     """
 
-    def __init__(self, model: Any, counter: LiveBytes) -> None:
+    def __init__(self, model: Any, counter: Watcher) -> None:
         self._counter = counter
         self._running = ""
+        self._handles: list[Any] = []
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         layers = decoder_layers(base)
         for number, layer in enumerate(layers if layers is not None else ()):
-            layer.register_forward_pre_hook(self._before(number), with_kwargs=True)
-            layer.register_forward_hook(self._after(number, last=number + 1 == len(layers or ())))
+            last = number + 1 == len(layers or ())
+            self._handles.append(layer.register_forward_pre_hook(self._before(number), with_kwargs=True))
+            self._handles.append(layer.register_forward_hook(self._after(number, last=last)))
         head = base.get_output_embeddings()
         if head is not None:
-            head.register_forward_pre_hook(self._head)
+            self._handles.append(head.register_forward_pre_hook(self._head))
+
+    def remove(self) -> None:
+        """Take the hooks off the model's modules again."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
 
     def begin_forward(self) -> None:
         """The first operator of a forward pass is next."""

@@ -1,0 +1,399 @@
+"""Memory: whether the open recipe fits a GPU, what of it takes how much, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.content import Content
+
+from sftui.errors import InputError
+from sftui.printable import printable
+
+from . import memory_view as view
+from .frame import Frame
+from .memory_answers import Answers
+from .memory_compare import box_words
+from .memory_facts import Facts
+from .memory_fields import EFFECTIVE
+from .memory_keys import ACTIONS, BINDINGS, WITH_ANSWER, WITH_SHAPE, WITHOUT_MODEL
+from .memory_trial import changed_fields, differences, tried
+from .memory_view import PANES, Pane
+from .widgets.compare_list import CompareList
+from .widgets.component_list import ComponentList
+from .widgets.field_list import FieldList
+from .widgets.line_list import LineList
+from .widgets.memory_bar import MemoryBar
+from .widgets.moment_list import MomentList
+from .widgets.panel import Panel
+
+if TYPE_CHECKING:
+    from sftui.memory.answer import Answer
+    from sftui.recipe import Recipe
+
+    from .memory_choices import Chosen
+
+
+class MemoryScreen(Frame):
+    """A bar on top; components and moments of the step, what is tried, and what it is compared with."""
+
+    MODE = "memory"
+    CSS_PATH = ["memory.tcss", "choices.tcss"]
+    AUTO_FOCUS = ""
+    BINDINGS = BINDINGS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._refusal: str | None = None
+        self._applicable: tuple[bool, ...] = ()
+        self._facts = Facts(self._start, self._renew)
+        self._answers = Answers(self.app, self._facts)
+        self._bar = MemoryBar(id="bar-pane")
+        self._components = ComponentList(id="components")
+        self._moments = MomentList(id="moments")
+        self._fields = FieldList(id="fields")
+        self._lines = CompareList(id="lines")
+        self._lists: dict[Pane, LineList] = {
+            "change": self._fields,
+            "compare": self._lines,
+            "components": self._components,
+            "step": self._moments,
+        }
+        names = ("subject", "problem", "why", "field-words", "line-words", "box")
+        self._panels = {name: Panel(id=name) for name in names}
+
+    def compose_body(self) -> ComposeResult:
+        """Subject; the bar; components, moments, fields, comparisons."""
+        yield self._panels["subject"]
+        yield self._panels["problem"]
+        yield self._bar
+        with Container(id="middle"):
+            with Vertical(id="components-pane") as components:
+                yield self._components
+                yield self._panels["why"]
+            with Vertical(id="change-pane") as change:
+                yield self._fields
+                yield self._panels["field-words"]
+            with Vertical(id="compare-pane") as compare:
+                yield self._lines
+                yield self._panels["line-words"]
+                yield self._panels["box"]
+            with Vertical(id="step-pane") as step:
+                yield self._moments
+        components.border_title, change.border_title = "components", "change"
+        compare.border_title, step.border_title = "compare", "through the step"
+
+    def on_mount(self) -> None:
+        """What reads the model is imported and started after the first paint."""
+        self._go_to_pane("change")
+        self._show()
+
+    # -- what is open
+
+    def on_screen_resume(self) -> None:
+        """Look at the machine while this screen is in front, and at what was measured meanwhile."""
+        super().on_screen_resume()
+        self.call_after_refresh(self._look)
+
+    def on_screen_suspend(self) -> None:
+        """Nobody sees it."""
+        self.workers.cancel_group(self, "machine")
+
+    def _look(self) -> None:
+        recipe = self.app.recipe
+        folder = str(recipe.output_dir if recipe is not None else self.app.folder)
+        self._start(partial(self._facts.watch, folder), "machine")
+        self._facts.want_history(self._answers.device, again=True)
+
+    def _start(self, work: Callable[[], Awaitable[None]], group: str) -> None:
+        self.run_worker(work, group=group, exclusive=True)
+
+    def adopt(self) -> None:
+        """The recipe may be another, changed here or on another screen."""
+        if self.app.recipe is not None:
+            self._answers.adopt(self.app.recipe, again=True)
+        self._renew()
+
+    def follow(self) -> None:
+        """The longest sequence may be known now."""
+        if self._answers.is_old:
+            self._renew()
+
+    def _renew(self) -> None:
+        self._answers.renew()
+        if self._answers.verifying and self._facts.simulation_problem is not None:
+            self._answers.verifying = False
+            self.notify(self._facts.simulation_problem, severity="error", timeout=8, markup=False)
+        self._show()
+
+    # -- showing
+
+    def _show(self) -> None:
+        """Bring every part up to date; each draws itself only if it says something else."""
+        trial, facts, found = self._answers.trial, self._facts, self._answers.found
+        self.set_class(trial is None, "-empty")
+        if trial is None:
+            self._panels["problem"].show(view.NO_RECIPE)
+            self._refresh_keys()
+            return
+        problem = facts.problem or (facts.simulation_problem if found is None else None)
+        self.set_class(problem is not None, "-problem")
+        self.set_class(found is None, "-stale")
+        width = self.size.width - 2
+        length = found.step.length if found is not None and found.step is not None else None
+        subject = view.subject(trial.recipe, found, self._answers.state, width, length=length)
+        self._panels["subject"].show(subject)
+        if problem is not None:
+            self._panels["problem"].show(view.problem(problem))
+        self._fields.show(trial)
+        changed = changed_fields(trial)
+        words = f"{changed} tried: Enter applies, Esc undoes" if changed else "← → try another value"
+        self.query_one("#change-pane").border_subtitle = words
+        if found is not None:
+            self._components.show(found, self._shown_moment(found))
+            self._moments.show(found)
+            if not self.has_class("-at-step"):
+                self._moments.go_to_peak()
+            self._show_bar(found)
+            self._show_comparison(found)
+        self._show_words()
+        self._refresh_keys()
+
+    def _shown_moment(self, found: Answer) -> str:
+        """The peak's, or the one under the cursor while one is at the moments."""
+        moment = self._moments.moment if self.has_class("-at-step") else None
+        return moment if moment in found.estimate.moments else found.estimate.peak_moment
+
+    def _show_bar(self, found: Answer) -> None:
+        flat = self.has_class("-flat")
+        width = max(self.size.width - (2 if flat else 4), 20)
+        moment = self._shown_moment(found)
+        self._bar.show(found, moment, width=width, tall=self.has_class("-high"), flat=flat)
+
+    def _show_comparison(self, found: Answer) -> None:
+        known = self._facts.comparison
+        self._lines.show(known.lines if known is not None else ())
+        box, heading = self._panels["box"], self.has_class("-high")
+        box.show(box_words(found, self._facts.machine, known, width=box.size.width, heading=heading))
+
+    @on(LineList.Moved)
+    def _show_words(self) -> None:
+        """What stands below each list about the line under its cursor."""
+        found, trial = self._answers.found, self._answers.trial
+        if trial is None:
+            return
+        if self._panels["field-words"].display:
+            self._panels["field-words"].show(self._field_words())
+        if found is None:
+            return
+        name = self._components.name_at_cursor or view.ALLOCATED
+        panel, reasons = self._panels["why"], self._answers.reasons()
+        room = panel.size.width, panel.size.height
+        panel.show(view.all_reasons_in(room, found, reasons) or view.why_words(found, name, reasons))
+        why = self._facts.why_simulated
+        words = self._lines.words if why is None else f"{why}: simulated, some seconds after each key"
+        self._panels["line-words"].show(Content(printable(words)))
+        if self.has_class("-at-step"):
+            self._components.show(found, self._shown_moment(found))
+            self._show_bar(found)
+
+    def _field_words(self) -> Content:
+        """What the values beside the field's would take, and what the field is; or why its value stays."""
+        if self._refusal is not None:
+            return Content.styled(printable(self._refusal), "$text-warning")
+        field = self._fields.field
+        beside = filter(None, (self._answers.beside(field, direction) for direction in (-1, 1)))
+        lines = [Content.styled(words, "$text-accent") for words in beside]
+        return Content("\n").join([*lines, Content.styled(field.about, view.MUTED)])
+
+    def _refresh_keys(self) -> None:
+        answers = self._answers
+        applicable = answers.trial is not None, answers.found is not None, answers.shape is not None
+        if applicable != self._applicable:
+            self._applicable = applicable  # only then: the footer is made anew, which takes a while
+            self.refresh_bindings()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Other parts may have room now, the same ones another width."""
+        self.call_after_refresh(self._show)
+
+    # -- where the keys go
+
+    @property
+    def _pane(self) -> Pane:
+        """The pane that the keys go to."""
+        return next((pane for pane in PANES if self.has_class(f"-at-{pane}")), "change")
+
+    @property
+    def _list(self) -> LineList:
+        """The list that the keys go to."""
+        return self._lists[self._pane]
+
+    def _go_to_pane(self, pane: Pane) -> None:
+        self._mark_pane(pane)
+        target = self._lists[pane]
+        target.focus()
+        self.call_after_refresh(target.focus)  # what was hidden until now can take it once it is laid out
+        self.call_after_refresh(self._show)
+
+    def _mark_pane(self, pane: Pane) -> None:
+        for one in PANES:
+            self.set_class(one == pane, f"-at-{one}")
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """A click leads to another pane."""
+        for pane in PANES:
+            if event.widget is self._lists[pane] and pane != self._pane:
+                self._mark_pane(pane)
+                self.call_after_refresh(self._show)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what applies now is shown and works."""
+        if action not in ACTIONS or not self.is_attached:
+            return True
+        if self._answers.trial is None:
+            return False
+        if action in WITH_SHAPE:
+            return self._facts.shape is not None and self._answers.shape is not None
+        if self._facts.problem is not None:
+            return action in WITHOUT_MODEL
+        return self._answers.found is not None or action not in WITH_ANSWER
+
+    # -- keys
+
+    def action_pane(self, step: int) -> None:
+        """Fields, comparisons, components, moments, and round again."""
+        self._go_to_pane(PANES[(PANES.index(self._pane) + step) % len(PANES)])
+
+    def action_move(self, lines: int) -> None:
+        """Up or down."""
+        self._refusal = None
+        self._list.move(lines)
+
+    def action_page(self, pages: int) -> None:
+        """A screenful."""
+        self._list.page(pages)
+
+    def action_edge(self, end: bool) -> None:
+        """The first or the last."""
+        self._list.edge(end)
+
+    def action_value(self, direction: int) -> None:
+        """Try the field's next value."""
+        self._try_value(direction, far=False)
+
+    def action_far(self, direction: int) -> None:
+        """Try twice or half the number."""
+        self._try_value(direction, far=True)
+
+    def _try_value(self, direction: int, *, far: bool) -> None:
+        trial = self._answers.trial
+        if trial is None or self._pane != "change":
+            return
+        field = self._fields.field
+        if field is EFFECTIVE:
+            self._answers.trial = replace(trial, keep=not trial.keep)
+            self._show()
+            return
+        try:
+            self._try(tried(field, trial, direction, far=far))
+        except InputError as error:
+            self._refusal = error.problem
+            self._show_words()
+
+    def _try(self, recipe: Recipe) -> None:
+        self._refusal = None
+        self._answers.attempt(recipe)
+        self._renew()
+
+    @on(LineList.Chosen, "#fields")
+    def _clicked(self) -> None:
+        """A click on the field under the cursor."""
+        self._try_value(1, far=False)
+
+    @on(LineList.Chosen, "#lines")
+    @on(LineList.Chosen, "#components")
+    def action_enter(self) -> None:
+        """What is tried becomes the recipe; a line of the comparison is tried; a component is explained."""
+        trial = self._answers.trial
+        if trial is None:
+            return
+        if self._facts.problem is not None:
+            self._facts.want_shape(trial.recipe, again=True)
+            self._show()
+        elif self._pane == "compare":
+            recipe = self._lines.recipe
+            if recipe is not None:
+                self._try(recipe)
+                self._go_to_pane("change")
+        elif self._pane == "components":
+            self.action_why()
+        elif trial.recipe != trial.base:
+            from .data_changes import apply
+
+            apply(self.app, differences(trial.base, trial.recipe))
+
+    def action_back(self) -> None:
+        """One layer out."""
+        trial = self._answers.trial
+        if trial is None:
+            return
+        if self._pane != "change":
+            self._go_to_pane("change")
+        elif trial.recipe != trial.base:
+            self._try(trial.base)
+        else:
+            self._refusal = None
+            self._show_words()
+
+    def action_verify(self) -> None:
+        """Simulate the trainer's step, or end that."""
+        if self._facts.simulating:
+            self._answers.verifying = False
+            self._facts.drop_simulation()
+        else:
+            self._answers.verifying = True
+        self._renew()
+
+    def action_device(self) -> None:
+        """Choose the GPU to fit into."""
+        from .memory_choices import DeviceChoice
+
+        machine = self._facts.machine
+        here = machine.devices if machine is not None else ()
+        self.app.push_screen(DeviceChoice(here, self.app.memory_device), self._chose)
+
+    def _chose(self, chosen: Chosen | None) -> None:
+        if chosen is not None:
+            self.app.memory_device = chosen.device
+            self._renew()
+
+    def action_why(self) -> None:
+        """All formulas."""
+        from .memory_choices import why_box
+
+        found = self._answers.found
+        if found is not None:
+            self.app.push_screen(why_box(found, self._answers.reasons()))
+
+    def action_rule(self) -> None:
+        """The rule of thumb with this model's numbers."""
+        from .memory_choices import rule_box
+
+        shape, trial = self._answers.shape, self._answers.trial
+        if shape is not None and trial is not None:
+            self.app.push_screen(rule_box(shape, trial.recipe, self._answers.longest))
+
+    def action_max_length(self) -> None:
+        """Type the longest sequence."""
+        from .data_changes import CHANGES
+
+        desk = self.app.dataset.desk
+        overview = desk.overview("train") if desk is not None else None
+        cost = partial(desk.cost, "train") if desk is not None else lambda length: None
+        CHANGES["max_length"](self.app, overview, cost)

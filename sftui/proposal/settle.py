@@ -1,0 +1,358 @@
+"""What follows from a model, rows, lengths and a device: each value of a recipe, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any, Literal
+
+from sftui.memory.answer import Answer, answer
+from sftui.memory.band import fits_on
+from sftui.memory.closed_form import estimate
+from sftui.memory.device import Device
+from sftui.memory.estimate import Estimate
+from sftui.memory.fit import longest
+from sftui.memory.gpus import gpu_of
+from sftui.memory.levers import LENGTH_STEP, batches, changed
+from sftui.memory.measured import measured_on
+from sftui.memory.shape import ModelShape
+from sftui.memory.step import step_of
+from sftui.memory.work import seconds, work
+from sftui.packing_support import refusal
+from sftui.proposal.draft import Draft
+from sftui.proposal.lengths import Lengths, rounded_up
+from sftui.proposal.models import Candidate, parameters
+from sftui.proposal.rows import RowFacts
+from sftui.recipe import Recipe, Source
+from sftui.words import share, size
+
+Method = Literal["auto", "qlora", "lora", "full"]
+
+_SHORTEST_BIN = 2048  # tokens: shorter bins leave a GPU idle
+_PASS_TOKENS = 16_384  # in one forward pass: more is no faster
+_BUSY_TOKENS = 4096  # in one forward pass, that keep a GPU busy without checkpointing
+_CPU_PASS_TOKENS = 1024
+_CPU_LENGTH = 1024
+_CPU_STEPS = 50
+_LARGE = 10e9  # parameters, from which on a smaller rate is better
+_FILL = 0.97  # of a bin, that best fit fills
+# Seconds that a layer takes in a forward and backward pass, however small: eager PyTorch starts its kernels
+# one by one.
+_STARTED = (0.001, 0.004)
+_LOST = 0.01  # of the rows, that may be dropped without a word on truncation
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A recipe for one model on one device.
+
+    `answer` is None where the closed form does not know the model. `steps` are optimizer steps;
+    `seconds` how long they take at best and at worst, None where the device's speed is not known.
+    """
+
+    model: Candidate
+    draft: Draft
+    recipe: Recipe
+    answer: Answer | None
+    steps: int
+    seconds: tuple[float, float] | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether it fits with certainty, as far as that is known; a CPU has room for what is small."""
+        return self.answer is None or self.answer.verdict in (None, "fits")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a recipe is to be made of. `device` None: no GPU. `given` are values by dotted key."""
+
+    sources: Sequence[Source]
+    facts: RowFacts
+    lengths: Lengths
+    device: Device | None
+    method: Method
+    given: Mapping[str, Any]
+    template: str | None = None
+    """One of our chat templates, for a model that has none."""
+    per_turn: bool = False
+    """A sequence for each turn: the template rewrites what came before."""
+
+
+def settle(asked: Asked, model: Candidate) -> Settled:
+    """The recipe for this model. Raises nothing: what does not fit is in the answer's verdict."""
+    methods: list[Method] = [asked.method]
+    if asked.method == "auto":
+        methods = ["lora"] if asked.device is None or model.shape is None else ["lora", "qlora"]
+        if asked.device is not None and model.shape is None:
+            methods = ["qlora"]
+    if asked.given.get("model.quantization") not in (None, "none"):
+        methods = ["qlora"]
+    found = [_settled(asked, model, method) for method in methods]
+    # LoRA where it fits as it is wanted, since it is faster; else QLoRA, even where that does not fit either.
+    whole = [one for one in found if one.fits and not _cut_short(asked, one)]
+    return whole[0] if whole else found[-1]
+
+
+def _cut_short(asked: Asked, one: Settled) -> bool:
+    """Whether rows are lost that the model could read."""
+    return one.recipe.data.max_length < min(asked.lengths.wanted, one.model.context or asked.lengths.wanted)
+
+
+def _settled(asked: Asked, model: Candidate, method: Method) -> Settled:
+    draft = Draft(asked.sources, asked.given)
+    _model(draft, asked, model, method)
+    _data(draft, asked)
+    _training(draft, asked, model)
+    _length(draft, asked, model)
+    _batch(draft, asked, model)
+    recipe = draft.recipe()
+    steps = _steps(recipe, asked.lengths)
+    if asked.device is None and not draft.has("training.max_steps") and steps > _CPU_STEPS:
+        why = f"all {recipe.training.num_train_epochs:g} epochs are {steps:,} steps: hours or days on a CPU"
+        draft.set("training.max_steps", _CPU_STEPS, why)
+        recipe, steps = draft.recipe(), _CPU_STEPS
+    found = None
+    if model.shape is not None:
+        history = () if asked.device is None else measured_on(asked.device.name)
+        found = answer(
+            recipe, model.shape, asked.device, longest=asked.lengths.at(100), history=_other(history)
+        )
+    return Settled(model, draft, recipe, found, steps, _seconds(asked, model, recipe, steps))
+
+
+def _other(history: Sequence[Any]) -> Sequence[Any]:
+    """Runs whose model is not looked up again: the band follows from what they took alone."""
+    return [replace(one, config="") for one in history]
+
+
+def _model(draft: Draft, asked: Asked, model: Candidate, method: Method) -> None:
+    device = asked.device
+    draft.full = method == "full"
+    draft.set("model.name_or_path", model.name)
+    if method == "qlora":
+        why = "weights in 4 bits: in 16 they do not fit with rows of this length"
+        if model.shape is None:
+            why = "weights in 4 bits: the surest to fit"
+        draft.set("model.quantization", "nf4", why if asked.method == "auto" else "as asked for")
+    else:
+        why = "LoRA on 16-bit weights fits, and is faster than QLoRA" if method == "lora" and device else ""
+        draft.set("model.quantization", "none", why if asked.method == "auto" else "")
+    if device is None:
+        draft.set("model.dtype", "float32", "no GPU here: what CPUs are fastest in")
+    elif device.capability is not None and device.capability < (8, 0):
+        draft.set("model.dtype", "float16", f"{device.name} has no bfloat16")
+    if method == "full":
+        draft.set("adapter", None, "all weights are trained, as asked for")
+    else:
+        draft.set("adapter.r", 16)
+        draft.set("adapter.lora_alpha", 32)
+
+
+def _data(draft: Draft, asked: Asked) -> None:
+    facts = asked.facts
+    if facts.completions and facts.several_turns:
+        draft.set("data.train_on", "completion", "rows say where the completion begins")
+    elif facts.formats != ("text",):
+        draft.set("data.train_on", "assistant", "answers are trained, what is asked is not")
+    if facts.unreadable or asked.lengths.found("unreadable-row", "role-order-refused", "template-failure"):
+        bad = max(
+            facts.unreadable,
+            asked.lengths.found("unreadable-row", "role-order-refused", "template-failure"),
+        )
+        draft.set("data.bad_rows", "drop", f"{bad:,} rows cannot be used: sftui check names them")
+    if asked.per_turn:
+        why = "the chat template drops or rewrites earlier turns: this keeps all as the model sees them"
+        draft.set("data.sequence_per", "turn", why)
+    if asked.template:
+        draft.set("data.chat_template", asked.template, "the model has no chat template of its own")
+    if draft.has("data.eval") or draft.has("data.eval_fraction"):
+        return
+    rows = asked.facts.count
+    wanted = 16 if asked.device is None else 200
+    fraction = min(0.05, round(wanted / rows, 3 if rows > wanted * 100 else 2))
+    if rows >= 40 and round(fraction * rows) > 0:
+        held_out = round(fraction * rows)
+        draft.set("data.eval_fraction", fraction, f"{held_out:,} rows are held out, to see it learn")
+
+
+def _training(draft: Draft, asked: Asked, model: Candidate) -> None:
+    rows = asked.facts.count
+    plain = asked.facts.formats == ("text",)
+    epochs = 1 if plain or rows >= 20_000 else 2 if rows >= 1000 else 3
+    why = {
+        1: "many rows: once is enough" if not plain else "plain text: once is enough",
+        2: "thousands of rows: twice",
+        3: "few rows: three times; watch the evaluation loss",
+    }[epochs]
+    draft.set("training.num_train_epochs", epochs, why)
+    large = parameters(model) >= _LARGE
+    if draft.full:
+        rate, why = (1.0e-5 if large else 2.0e-5), "of all weights: a tenth of an adapter's"
+    elif large:
+        rate, why = 1.0e-4, "large models want smaller rates"
+    else:
+        rate, why = 2.0e-4, "usual for an adapter"
+    draft.set("training.learning_rate", rate, why)
+    if asked.device is None and draft.value("data.eval_fraction"):
+        draft.set("training.eval_steps", 0.5, "evaluation takes long on a CPU")
+
+
+def _sequences_a_step(asked: Asked) -> int:
+    """More of them where there are many: the gradient is smoother, and there are steps enough."""
+    rows = asked.facts.count
+    return 8 if rows < 500 or asked.device is None else 16 if rows < 5000 else 32
+
+
+def _length(draft: Draft, asked: Asked, model: Candidate) -> None:
+    """`max_length`, what happens to longer rows, and whether sequences share bins."""
+    lengths, device = asked.lengths, asked.device
+    most = min(lengths.wanted, model.context or lengths.wanted)
+    if device is None:
+        most = min(most, _CPU_LENGTH)
+    packs = device is not None and refusal(model.config) is None and lengths.mean <= 0.5 * max(most, 512)
+    draft.set("training.per_device_train_batch_size", 1)
+    draft.set("training.gradient_accumulation_steps", 8)
+    if packs:
+        draft.set("data.packing", "best_fit", "sequences share bins of max_length: no padding")
+    elif device is not None and (reason := refusal(model.config)):
+        draft.set("data.packing", "none", reason)
+    draft.set("data.max_length", most)
+    room = _longest_that_fits(draft, asked, model, most)
+    length = min(most, room)
+    if draft.value("data.packing") not in (None, "none"):
+        step = _sequences_a_step(asked) * lengths.mean
+        bin_size = max(length, rounded_up(int(min(_SHORTEST_BIN, step))))
+        length = max(length, min(bin_size, room, model.context or bin_size))
+    longest_word = "" if lengths.tokenised else "about "
+    longest = lengths.at(100)
+    if lengths.share_longer(length) == 0:
+        why = f"the longest row has {longest_word}{longest:,} tokens"
+        if length > rounded_up(longest):
+            why = f"a bin for several rows, of which {why}"
+    else:
+        if room < most:
+            limit = "more does not fit"
+        elif device is None and most == _CPU_LENGTH:
+            limit = "longer ones take long on a CPU"
+        else:
+            limit = "the model reads no more" if most < lengths.wanted else "few are longer"
+        why = f"{share(1 - lengths.share_longer(length))} of the rows are no longer: {limit}"
+    draft.set("data.max_length", length, why)
+    kept = draft.value("data.max_length")
+    if lengths.share_longer(kept) > _LOST:
+        lost = share(lengths.share_longer(kept))
+        draft.set("data.overlength", "truncate", f"{lost} of the rows are longer; drop would leave them out")
+
+
+def _longest_that_fits(draft: Draft, asked: Asked, model: Candidate, most: int) -> int:
+    if asked.device is None or model.shape is None:
+        return most if asked.device is None else min(most, _SHORTEST_BIN)
+    recipe = draft.recipe()
+    fits = fits_on(asked.device, recipe.training.loss, measured_on(asked.device.name))
+    limit = max(most, _SHORTEST_BIN)
+    found = longest(recipe, model.shape, fits, limit - limit % LENGTH_STEP)
+    return found.value if found is not None else min(most, 512)
+
+
+def _batch(draft: Draft, asked: Asked, model: Candidate) -> None:
+    """Micro-batch, accumulation and checkpointing."""
+    lengths, device = asked.lengths, asked.device
+    sequences = _sequences_a_step(asked)
+    length = draft.value("data.max_length")
+    total, word = sequences, "rows"
+    each = min(length, lengths.at(95))
+    if draft.value("data.packing") not in (None, "none"):
+        mean = lengths.mean_within(length, drops=False)
+        bins = sequences * mean / (_FILL * length)
+        total, each = max(1, 1 << max(0, round(bins) - 1).bit_length()), length
+        a_bin = max(1.0, _FILL * length / max(1.0, mean))
+        sequences, word = round(total * a_bin), "sequences in bins"
+    own = draft.value("training.gradient_accumulation_steps")
+    rows = draft.value("training.per_device_train_batch_size")
+    if draft.has("training.gradient_accumulation_steps") or draft.has("training.per_device_train_batch_size"):
+        total = own * rows
+    draft.set("training.per_device_train_batch_size", 1)
+    draft.set("training.gradient_accumulation_steps", total)
+    recipe = draft.recipe()
+    most = _CPU_PASS_TOKENS if device is None else _PASS_TOKENS
+    sizes = [size for size in batches(recipe) if size == 1 or size * each <= most]
+    chosen, checkpoints = _largest(asked, model, recipe, sizes, each)
+    draft.set("training.per_device_train_batch_size", chosen, f"{chosen * each:,} tokens in a pass at most")
+    about = f"about {sequences:,} {word} a step"
+    draft.set("training.gradient_accumulation_steps", max(1, total // chosen), about)
+    if not checkpoints:
+        why = "activations fit: no second forward pass, about a quarter faster"
+        draft.set("training.gradient_checkpointing", False, why)
+
+
+def _largest(
+    asked: Asked, model: Candidate, recipe: Recipe, sizes: Sequence[int], each: int
+) -> tuple[int, bool]:
+    """The micro-batch, and whether activations are computed again: not where that keeps the device busy."""
+    device, shape = asked.device, model.shape
+    if device is None:
+        return sizes[0], True
+    if shape is None:
+        return 1, True
+    fits = fits_on(device, recipe.training.loss, measured_on(device.name))
+    for checkpoints in (False, True):
+        for rows in sizes:
+            busy = rows * each >= _BUSY_TOKENS or rows == sizes[0]
+            if (checkpoints or busy) and _fits_so(recipe, shape, rows, checkpoints, fits):
+                return rows, checkpoints
+    return 1, True
+
+
+def _fits_so(recipe: Recipe, shape: ModelShape, rows: int, checkpoints: bool, fits: Any) -> bool:
+    total = recipe.training.gradient_accumulation_steps
+    made = changed(
+        recipe,
+        {
+            "training.per_device_train_batch_size": rows,
+            "training.gradient_accumulation_steps": max(1, total // rows),
+            "training.gradient_checkpointing": checkpoints,
+        },
+    )
+    return made is not None and fits(_estimate(made, shape))
+
+
+def _estimate(recipe: Recipe, shape: ModelShape) -> Estimate:
+    return estimate(shape, step_of(recipe, shape))
+
+
+def _steps(recipe: Recipe, lengths: Lengths) -> int:
+    training, data = recipe.training, recipe.data
+    if training.max_steps > 0:
+        return training.max_steps
+    kept = 1 - data.eval_fraction
+    packed = data.packing != "none"
+    drops = data.overlength == "drop"
+    units = lengths.sequences * (1 - drops * lengths.share_longer(data.max_length))
+    if packed:
+        units *= lengths.mean_within(data.max_length, drops=drops) / (_FILL * data.max_length)
+    batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    return max(1, ceil(ceil(units * kept / batch) * training.num_train_epochs))
+
+
+def _seconds(asked: Asked, model: Candidate, recipe: Recipe, steps: int) -> tuple[float, float] | None:
+    """How long the steps take, without evaluations; None where the device or model is not known."""
+    gpu = None if asked.device is None else gpu_of(asked.device)
+    if gpu is None or model.shape is None:
+        return None
+    mean = round(asked.lengths.mean_within(recipe.data.max_length, drops=False))
+    packed = recipe.data.packing != "none"
+    step = step_of(recipe, model.shape, length=None if packed else max(1, mean))
+    fast, slow = seconds(work(model.shape, step, mean if packed else None), gpu.flops, gpu.bandwidth)
+    passes = recipe.training.gradient_accumulation_steps * len(model.shape.layers)
+    least, most = (each * passes for each in _STARTED)
+    return max(fast, least) * steps, max(slow, most) * steps
+
+
+def room(answer: Answer) -> str:
+    """`9.7 of 23.5 GiB free on NVIDIA RTX 4090`; without a GPU, what it takes."""
+    if answer.device is None:
+        return f"about {size(answer.band.typical)} of memory"
+    usual = f"{answer.band.typical / 2**30:.1f}"
+    return f"{usual} of {size(answer.device.free_bytes)} free on {answer.device.name}"

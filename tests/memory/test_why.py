@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sftui.memory.changes import changes
+from sftui.memory.closed_form import estimate
+from sftui.memory.estimate import Component
+from sftui.memory.levers import changed
+from sftui.memory.shape import ModelShape
+from sftui.memory.step import step_of
+from sftui.memory.why import Reason, why
+from sftui.recipe import Recipe
+from tests.memory.recipe_fixtures import FULL, LLAMA_8B, LORA, known, recipe
+
+
+@pytest.fixture(scope="module")
+def llama() -> ModelShape:
+    return known(LLAMA_8B)
+
+
+def reasons(shape: ModelShape, one: Recipe) -> dict[Component, Reason]:
+    step = step_of(one, shape)
+    found = estimate(shape, step)
+    return why(shape, step, found, changes(one, shape, found))
+
+
+def test_formulas_have_the_numbers_of_the_recipe(llama: ModelShape) -> None:
+    found = reasons(llama, recipe(training={"loss": "stock"}))
+    assert found["logits"].formula == "12 x V x T = 12 x 128,256 x 2,048 B = 2.9 GiB"
+    assert "6,979,321,856 parameters x 0.516 B (nf4)" in found["weights"].formula
+
+
+def test_a_chunked_loss_has_the_logits_of_a_chunk(llama: ModelShape) -> None:
+    assert "x 128,256 x 1,024 B" in reasons(llama, recipe())["logits"].formula
+    full = reasons(llama, recipe(**FULL))["logits"].formula
+    assert "logits of 1,024 tokens, gradients of the head (4,096 a row)" in full
+
+
+def test_layers_that_are_not_run_again_are_told_from_those_that_are(llama: ModelShape) -> None:
+    every = reasons(llama, recipe(**LORA, training={"gradient_checkpointing_every": 3}))
+    formula = every["activations"].formula
+    assert formula.startswith("11 x 2 B x 4,096 x 2,048 tokens (inputs of layers) + 21 layers x 2")
+
+
+@pytest.mark.parametrize(
+    ("sections", "component", "expected"),
+    [
+        ({"training": {"loss": "stock"}}, "logits", {"training.loss": "chunked"}),
+        (FULL, "optimizer", {"training.optim": "paged_adamw_32bit"}),
+        (LORA, "weights", {"model.quantization": "nf4"}),
+        (
+            LORA | {"training": {"gradient_checkpointing": False}},
+            "activations",
+            {"training.gradient_checkpointing": True},
+        ),
+    ],
+)
+def test_the_remedy_is_the_change_that_saves_most_of_the_component(
+    llama: ModelShape, sections: dict[str, Any], component: Component, expected: dict[str, Any]
+) -> None:
+    one = recipe(**sections)
+    remedy = reasons(llama, one)[component].remedy
+    assert remedy is not None and remedy.values == expected
+    made = changed(one, expected)
+    assert made is not None
+    before, after = (estimate(llama, step_of(each, llama)) for each in (one, made))
+    assert remedy.saves == before.components[component] - after.components[component] > 0
+    assert remedy.peak == before.peak_bytes - after.peak_bytes > 0
+
+
+def test_a_component_that_no_change_makes_smaller_has_no_remedy(llama: ModelShape) -> None:
+    one = recipe()
+    step = step_of(one, llama)
+    found = estimate(llama, step)
+    for name, reason in why(llama, step, found, ()).items():
+        assert reason.remedy is None and reason.bytes == found.components[name] > 0
+    assert reasons(llama, one)["weights"].remedy is None

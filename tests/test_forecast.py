@@ -1,0 +1,359 @@
+"""Steps, tokens and time of a recipe, from what is known of its data and its device."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from array import array
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sftui.data.overview import Overview
+from sftui.data.packing.plan import STRATEGIES, Plan
+from sftui.data.packing.summary import summarise
+from sftui.data.views import Used
+from sftui.forecast import Forecast, evaluations, forecast, steps_of
+from sftui.memory.answer import answer
+from sftui.memory.config_file import shape_of
+from sftui.memory.shape import ModelShape
+from sftui.recipe import Recipe, TrainingSection
+from sftui.recipe_file import dump_recipe, parse_recipe
+from sftui.runs.directory import RunDirectory, create_run
+from sftui.runs.events import EventWriter
+from sftui.runs.rates import Rate, rates_in
+from sftui.runs.status import Status, write_status
+from tests.check_fixtures import LLAMA_8B, gpu, machine
+
+LENGTHS = [100, 300, 500, 700] * 250
+USED = Used(1000, 1000, sum(LENGTHS), sum(LENGTHS) // 4)
+
+
+def recipe_of(*overrides: str) -> Recipe:
+    text = "{model: {name_or_path: owner/llama}, data: {train: owner/rows}}"
+    return parse_recipe(text, overrides, base=Path("/tmp"))
+
+
+@pytest.fixture(scope="module")
+def shape() -> ModelShape:
+    found = shape_of(LLAMA_8B)
+    assert isinstance(found, ModelShape)
+    return found
+
+
+def plan_of(recipe: Recipe, max_length: int | None = None) -> Plan:
+    length, batch = max_length or recipe.data.max_length, recipe.training.per_device_train_batch_size
+    return Plan(
+        max_length=length,
+        exact=True,
+        share=1.0,
+        sequences=len(LENGTHS),
+        tokens=sum(LENGTHS),
+        dropped=0,
+        truncated=0,
+        untrained=0,
+        lost_tokens=0,
+        longest=max(LENGTHS),
+        batch_size=batch,
+        step_batches=batch * recipe.training.gradient_accumulation_steps,
+        summaries=tuple(summarise(LENGTHS, strategy, length, batch) for strategy in STRATEGIES),
+    )
+
+
+def of(recipe: Recipe, *gpus: str, shape: ModelShape | None = None, **known: object) -> Forecast:
+    here = machine(*map(gpu, gpus), folder=Path("/tmp"))
+    device = here.devices[0] if gpus else None
+    found = None if shape is None else answer(recipe, shape, device)
+    return forecast(recipe, here, answer=found, **known)  # type: ignore[arg-type]
+
+
+# Steps and tokens
+
+
+@given(
+    rows=st.integers(1, 500),
+    batch=st.integers(1, 9),
+    accumulation=st.integers(1, 9),
+    processes=st.integers(1, 5),
+    epochs=st.floats(0.05, 4),
+)
+def test_steps_are_counted_as_batches_are_dealt_out(
+    rows: int, batch: int, accumulation: int, processes: int, epochs: float
+) -> None:
+    training = TrainingSection(
+        per_device_train_batch_size=batch,
+        gradient_accumulation_steps=accumulation,
+        num_processes=processes,
+        num_train_epochs=epochs,
+    )
+    batches = len(range(0, rows, batch))
+    dealt = len(range(0, batches, processes))
+    each = max(dealt // accumulation + (dealt % accumulation > 0), 1)
+    steps = steps_of(training, rows)
+    assert steps is not None
+    assert each * epochs <= steps < each * epochs + 1
+
+
+def test_without_data_only_what_follows_from_the_recipe_is_forecast(shape: ModelShape) -> None:
+    made = of(recipe_of(), "H100", shape=shape)
+    assert (made.steps, made.tokens, made.trained_share, made.seconds) == (None,) * 4
+    assert made.no_time == "the data is not known yet"
+    assert made.memory is not None and made.disk is not None
+    assert not made.exact
+    assert of(recipe_of("training.max_steps=70")).steps == 70
+
+
+def test_epochs_are_counted_together(shape: ModelShape) -> None:
+    overview = Overview("train", "done", used=USED)
+    made = of(recipe_of("training.num_train_epochs=2.5"), overview=overview)
+    assert made.steps == 313  # 125 an epoch
+    assert made.sequences == 2504
+    assert made.tokens == round(2.504 * USED.tokens)
+    assert made.trained_tokens == round(2.504 * USED.trained_tokens)
+    assert made.trained_share == pytest.approx(0.25, abs=1e-6)
+    assert made.exact
+
+
+def test_rows_are_scaled_up_while_they_are_analysed() -> None:
+    overview = Overview(
+        "train",
+        "analysing",
+        rows=1000,
+        analysed=100,
+        sequences=200,
+        tokens=50_000,
+        trained_tokens=10_000,
+        lengths=array("I"),
+    )
+    made = of(recipe_of("data.eval_fraction=0.5"), overview=overview)
+    assert (made.steps, made.tokens, made.trained_share) == (125, 250_000, 0.2)
+    assert not made.exact
+
+
+def test_bins_are_what_steps_are_counted_in() -> None:
+    recipe = recipe_of("data.packing=best_fit")
+    overview = Overview("train", "done", used=USED)
+    assert of(recipe, overview=overview).steps is None
+    made = of(recipe, overview=overview, plan=plan_of(recipe))
+    bins = summarise(LENGTHS, "best_fit", 2048).bins
+    assert made.steps == -(-bins // 8)
+    assert (made.sequences, made.tokens) == (1000, sum(LENGTHS))
+
+
+def test_a_plan_of_another_length_is_left_aside() -> None:
+    recipe = recipe_of("data.packing=best_fit")
+    assert of(recipe, plan=plan_of(recipe, 1024)).steps is None
+
+
+def test_where_nothing_is_left_there_is_no_run() -> None:
+    made = of(recipe_of(), overview=Overview("train", "done", used=Used(0, 0, 0, 0)))
+    assert made.steps is None
+    assert made.no_time == "no sequence is left to train on"
+
+
+def test_findings_know_the_steps_that_follow_from_the_data() -> None:
+    recipe = recipe_of("training.warmup_steps=200")
+    assert "warmup-too-long" not in {one.code for one in of(recipe).findings}
+    overview = Overview("train", "done", used=USED)
+    assert "warmup-too-long" in {one.code for one in of(recipe, overview=overview).findings}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ((), 0),
+        (("data.eval_fraction=0.1",), 11),
+        (("data.eval_fraction=0.1", "training.eval_on_start=false"), 10),
+        (("data.eval_fraction=0.1", "training.eval_strategy='no'"), 1),
+        (("data.eval_fraction=0.1", "training.eval_strategy=epoch", "training.num_train_epochs=3"), 4),
+        (("data.eval=owner/rows", "training.eval_steps=30"), 5),
+    ],
+)
+def test_evaluations_are_counted_with_the_first_and_the_last(
+    overrides: tuple[str, ...], expected: int
+) -> None:
+    assert evaluations(recipe_of(*overrides), 100) == expected
+
+
+# Time
+
+
+def test_time_follows_from_the_flops_of_a_known_gpu(shape: ModelShape) -> None:
+    recipe, overview = recipe_of(), Overview("train", "done", used=USED)
+    slower = of(recipe, "4090", shape=shape, overview=overview)
+    faster = of(recipe, "H100", shape=shape, overview=overview)
+    assert faster.basis == slower.basis == "from the device's FLOP/s"
+    assert faster.seconds is not None and slower.seconds is not None
+    assert faster.seconds[0] < faster.seconds[1]
+    assert faster.seconds[0] < slower.seconds[0] and faster.seconds[1] < slower.seconds[1]
+    # Three passes of 2 FLOPs a weight and token, at a quarter to 65% of the peak, and some on top.
+    least = 3 * 2 * 8e9 * USED.tokens / 989.4e12
+    assert least / 0.65 < faster.seconds[0] < 2 * least / 0.65
+    assert least / 0.25 < faster.seconds[1] < 3 * least / 0.25
+
+
+def test_time_grows_with_epochs_and_with_evaluations(shape: ModelShape) -> None:
+    def seconds(*overrides: str, used: Used = USED) -> float:
+        made = of(
+            recipe_of(*overrides),
+            "H100",
+            shape=shape,
+            overview=Overview("train", "done", used=used, held_out=USED),
+        )
+        assert made.seconds is not None
+        return made.seconds[0]
+
+    one = seconds()
+    assert seconds("training.num_train_epochs=3") == pytest.approx(3 * one)
+    # Eleven evaluations of as many tokens, each a third of the work.
+    assert seconds("data.eval_fraction=0.5") == pytest.approx((1 + 11 / 3) * one)
+
+
+def test_padding_takes_time(shape: ModelShape) -> None:
+    overview = Overview("train", "done", used=USED)
+    recipe = recipe_of("training.per_device_train_batch_size=8", "training.gradient_accumulation_steps=1")
+    padded = of(recipe, "H100", shape=shape, overview=overview, plan=plan_of(recipe)).seconds
+    packed = changed_packing(recipe)
+    without = of(packed, "H100", shape=shape, overview=overview, plan=plan_of(packed)).seconds
+    assert padded is not None and without is not None
+    assert padded[0] > 1.2 * without[0]
+
+
+def changed_packing(recipe: Recipe) -> Recipe:
+    data = recipe.data.model_copy(update={"packing": "best_fit"})
+    training = recipe.training.model_copy(update={"per_device_train_batch_size": 2})
+    return recipe.model_copy(update={"data": data, "training": training})
+
+
+@pytest.mark.parametrize(
+    ("gpus", "overrides", "knows_model", "why"),
+    [
+        ((), (), True, "no run of this model and method has been timed on this CPU"),
+        (
+            ("H100",),
+            ("model.dtype=float32",),
+            True,
+            "no run in float32 has been timed",
+        ),
+        (("24GB",), (), True, "the speed of a GPU of 24 GiB is not known, and no run has been timed on it"),
+        (
+            ("H100",),
+            (),
+            False,
+            "the closed form does not know this model",
+        ),
+    ],
+)
+def test_where_there_is_no_time_it_is_said_why(
+    shape: ModelShape, gpus: tuple[str, ...], overrides: tuple[str, ...], knows_model: bool, why: str
+) -> None:
+    overview = Overview("train", "done", used=USED)
+    made = of(recipe_of(*overrides), *gpus, shape=shape if knows_model else None, overview=overview)
+    assert (made.seconds, made.basis) == (None, None)
+    assert made.no_time is not None and made.no_time.startswith(why)
+
+
+def rate_of(recipe: Recipe, device: str = "CPU", row_tokens: float = 400.0) -> Rate:
+    return Rate("one", recipe, device, 1000.0, row_tokens)
+
+
+def test_a_measured_rate_wins(shape: ModelShape) -> None:
+    recipe, overview = recipe_of(), Overview("train", "done", used=USED)
+    name = gpu("H100").name
+    made = of(recipe, "H100", shape=shape, overview=overview, rates=[rate_of(recipe, name)])
+    assert made.basis == "measured on this device"
+    assert made.seconds == pytest.approx((USED.tokens / 1100, USED.tokens / 1000 * 1.1))
+
+
+def test_a_rate_of_another_batch_or_rank_is_carried_over_with_a_wider_range(shape: ModelShape) -> None:
+    overview = Overview("train", "done", used=USED)
+    recipe = recipe_of("adapter.r=64")
+    made = of(recipe, shape=shape, overview=overview, rates=[rate_of(recipe_of())])
+    assert made.basis == "measured on this device"
+    assert made.seconds is not None
+    assert made.seconds[1] / made.seconds[0] == pytest.approx(1.35**2)
+    # Without the model's shape nothing says what the difference makes.
+    assert of(recipe, overview=overview, rates=[rate_of(recipe_of())]).seconds is None
+    assert of(recipe_of(), overview=overview, rates=[rate_of(recipe_of())]).seconds is not None
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "model.quantization=none",
+        "model.name_or_path=owner/other",
+        "model.dtype=float32",
+        "adapter.use_dora=true",
+    ],
+)
+def test_a_rate_of_another_model_method_or_device_tells_nothing(shape: ModelShape, override: str) -> None:
+    overview = Overview("train", "done", used=USED)
+    recipe = recipe_of(override)
+    made = of(recipe, shape=shape, overview=overview, plan=plan_of(recipe), rates=[rate_of(recipe_of())])
+    assert made.tokens and made.seconds is None
+    elsewhere = [rate_of(recipe_of(), "NVIDIA H200")]
+    assert of(recipe_of(), shape=shape, overview=overview, rates=elsewhere).seconds is None
+
+
+# Rates of runs
+
+
+def finished(folder: Path, steps: int = 20, host: str | None = None) -> RunDirectory:
+    """A run whose steps have 8 rows of 100 tokens and take a second, the first two five."""
+    recipe = recipe_of()
+    run = create_run(folder, recipe)
+    run.recipe_file.write_text(dump_recipe(recipe))
+    events = EventWriter(run.events_file)
+    events.write("start", device="CPU")
+    for step in range(1, steps + 1):
+        seconds = 5.0 if step <= 2 else 1.0
+        events.write("step", step=step, seconds=seconds, tokens_per_second=800 / seconds)
+        events.write("telemetry", text="x" * 50)
+    events.close()
+    write_status(run, Status("finished", host=host or socket.gethostname(), ended=1.0))
+    return run
+
+
+def test_the_rate_of_a_run_is_that_of_its_steps_after_the_first(tmp_path: Path) -> None:
+    run = finished(tmp_path)
+    (rate,) = rates_in(tmp_path)
+    assert (rate.run, rate.device) == (run.id, "CPU")
+    assert rate.tokens_per_second == pytest.approx(800)
+    assert rate.row_tokens == pytest.approx(100)
+    assert rate.recipe == recipe_of()
+
+
+def test_the_last_steps_of_a_long_run_are_enough(tmp_path: Path) -> None:
+    finished(tmp_path, steps=3000)
+    (rate,) = rates_in(tmp_path)
+    assert rate.tokens_per_second == pytest.approx(800)
+
+
+def test_runs_of_other_machines_and_runs_without_steps_have_no_rate(tmp_path: Path) -> None:
+    finished(tmp_path, host="another")
+    finished(tmp_path, steps=4)
+    write_status(finished(tmp_path, steps=9), Status("running", host=socket.gethostname()))
+    assert rates_in(tmp_path) == ()
+    assert rates_in(tmp_path / "nothing") == ()
+
+
+def test_a_damaged_run_has_no_rate(tmp_path: Path) -> None:
+    finished(tmp_path).recipe_file.write_text("model: 3")
+    strange = finished(tmp_path)
+    lines = [json.dumps({"type": "start", "device": 5}), '{"type": "step", "step": "x"}', "torn"]
+    strange.events_file.write_text("\n".join(lines))
+    finished(tmp_path).events_file.unlink()
+    assert rates_in(tmp_path) == ()
+
+
+def test_a_run_is_read_once(tmp_path: Path) -> None:
+    run = finished(tmp_path)
+    (before,) = rates_in(tmp_path)
+    os.truncate(run.events_file, 0)
+    assert rates_in(tmp_path) == (before,)
+    write_status(run, replace(Status("finished", host=socket.gethostname()), ended=2.0))
+    assert rates_in(tmp_path) == ()
