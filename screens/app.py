@@ -26,6 +26,7 @@ from .dataset import Dataset
 from .desk import OpenDesk, open_desk
 from .frame import Frame
 from .modes import screen_of
+from .opened import Opened
 from .themes import THEMES, prefers_dark, theme_for
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Workbench(App[None]):
         "data": lambda: screen_of("data"),
         "packing": lambda: screen_of("packing"),
         "memory": lambda: screen_of("memory"),
+        "recipe": lambda: screen_of("recipe"),
         "train": lambda: screen_of("train"),
         "runs": lambda: screen_of("runs"),
     }
@@ -85,6 +87,14 @@ class Workbench(App[None]):
             tooltip="Memory: whether it fits, and why",
             id="app.memory",
         ),
+        Binding(
+            "4",
+            "show('recipe')",
+            "Recipe",
+            show=False,
+            tooltip="Recipe: every field, and what it comes to",
+            id="app.recipe",
+        ),
         Binding("5", "show('train')", "Train", show=False, tooltip="Train: one run, live", id="app.train"),
         Binding(
             "6", "show('runs')", "Runs", show=False, tooltip="Runs: all runs of the directory", id="app.runs"
@@ -101,6 +111,14 @@ class Workbench(App[None]):
         Binding(
             "S", "save", "save", show=False, tooltip="write what was changed into the recipe", id="app.save"
         ),
+        Binding(
+            "R",
+            "start",
+            "start a run",
+            show=False,
+            tooltip="start a run of the open recipe, after a summary",
+            id="app.start",
+        ),
         Binding("question_mark", "help", "help", tooltip="all keys of this screen", id="app.help"),
         Binding("q", "quit", "quit", tooltip="leave; training goes on", id="app.quit"),
     ]
@@ -116,7 +134,6 @@ class Workbench(App[None]):
         glyphs: Literal["auto", "braille", "block"] = "auto",
         recipe: Any = None,
         recipe_name: str = "",
-        read_recipe: Callable[[], Any] | None = None,
         command_line: list[str] | None = None,
         run: RunDirectory | None = None,
         open_desk: OpenDesk = open_desk,
@@ -129,18 +146,12 @@ class Workbench(App[None]):
         self.folder = folder.absolute()
         self.refresh_seconds = refresh
         self.glyphs: GlyphName = ("braille" if takes_utf8() else "block") if glyphs == "auto" else glyphs
-        self.recipe = recipe
-        self.recipe_name = recipe_name
+        self.opened = Opened(self, recipe_name, recipe)
         self.command_line = command_line or ["sftui"]
-        self._read_recipe = read_recipe
-        self._as_read = recipe
-        self._changes: dict[str, Any] = {}
-        self._saved: dict[str, Any] = {}
         self.dataset = Dataset(self, open_desk)
         self.run_directory = run
         self.device_text = ""
-        self.memory_device: Device | None = None
-        """The GPU that recipes are held against; None: the one of this machine that a run takes."""
+        self.memory_device: Device | None = None  # to fit into; None: the one here that a run takes
         self.parting_words = ""
         for theme in THEMES:
             self.register_theme(theme)
@@ -153,6 +164,8 @@ class Workbench(App[None]):
             # The terminal is gone or the machine goes down: leave, runs go on without us.
             loop.add_signal_handler(number, self.exit)
         self.call_after_refresh(self._watch_device)
+        if self.recipe is not None:
+            self.call_after_refresh(self._compare_with_file)
         if not self.is_headless:
             sys.setswitchinterval(SWITCH_SECONDS)
             self.set_timer(SETTLED_SECONDS, _look_less_for_garbage)
@@ -186,71 +199,45 @@ class Workbench(App[None]):
     # -- the recipe
 
     @property
+    def recipe(self) -> Any:
+        """The open recipe with what was changed since it was read; None where none is open."""
+        return self.opened.recipe
+
+    @property
+    def recipe_name(self) -> str:
+        """Its file, or what it is called."""
+        return self.opened.name
+
+    @property
     def unsaved(self) -> list[str]:
-        """What was changed and is not in the recipe's file, as it would be given on the command line."""
-        changes = self._unsaved()
-        if not changes:
-            return []
-        from sftui.recipe_save import as_override
+        """What is not in the recipe's file, as it would be given on the command line."""
+        return self.opened.unsaved
 
-        return [as_override(key, value) for key, value in changes.items()]
-
-    def _unsaved(self) -> dict[str, Any]:
-        # The command line goes on to say otherwise than the file: a change still, but saved.
-        saved = self._saved
-        return {key: value for key, value in self._changes.items() if key not in saved or saved[key] != value}
+    def _compare_with_file(self) -> None:
+        """What the command line says otherwise than the file is not saved."""
+        if self.opened.now is not None and self.unsaved and isinstance(self.screen, Frame):
+            self.screen.refresh_masthead()
 
     def read_recipe(self) -> Any:
-        """The open recipe as its file says now, with what was changed since; may run in a thread.
-
-        Raises `InputError`.
-        """
-        if self._read_recipe is not None:
-            self._as_read = self._read_recipe()
-        if self._changes:
-            from sftui.recipe_save import with_changes
-
-            self.recipe = with_changes(self._as_read, self._changes)
-        else:
-            self.recipe = self._as_read
-        return self.recipe
+        """The open recipe with what others have made of its file; may run in a thread. Raises `InputError`."""
+        return self.opened.read_again()
 
     def change(self, values: Mapping[str, Any]) -> None:
         """Change the open recipe: values of dotted keys.
 
         Raises `InputError` and changes nothing if they do not fit.
         """
-        from sftui.recipe_save import with_changes
-
-        changes = {**self._changes, **values}
-        changes = {key: value for key, value in changes.items() if _differs(self._as_read, key, value)}
-        self.recipe = with_changes(self._as_read, changes)
-        self._changes = changes
-        self.show_recipe()
+        self.opened.change(values)
 
     def action_save(self) -> None:
         """Write what was changed into the recipe's file."""
-        unsaved, changes = self.unsaved, self._unsaved()
-        if not unsaved:
-            words = "nothing has been changed" if self.recipe is not None else "no recipe is open"
-            self.notify(words, timeout=3)
-            return
+        self.opened.save()
 
-        def save() -> None:
-            from sftui.recipe_save import save_changes
+    def action_start(self) -> None:
+        """Start a run of the open recipe, after a last look at what it comes to."""
+        from .recipe_start import ask_to_start
 
-            save_changes(self.recipe_name, changes)
-            self.read_recipe()
-
-        def saved() -> None:
-            self._saved |= changes
-            self._changes = {
-                key: value for key, value in self._changes.items() if _differs(self._as_read, key, value)
-            }
-            self.show_recipe()
-            self.notify(f"saved into {self.recipe_name}: {'  '.join(unsaved)}", timeout=4, markup=False)
-
-        self.attempt(save, saved)
+        ask_to_start(self)
 
     def show_recipe(self) -> None:
         """The recipe has changed, or the file that it stands in, or the dataset is open now."""
@@ -258,7 +245,7 @@ class Workbench(App[None]):
         for screen in self.frames:
             screen.refresh_masthead()
             screen.adopt()
-            screen.refresh_bindings()
+            screen.rebind()
 
     @property
     def frames(self) -> list[Frame]:
@@ -308,8 +295,8 @@ class Workbench(App[None]):
 
     async def action_quit(self) -> None:
         """Leave, after a yes where changes to the recipe would be lost."""
-        unsaved = self.unsaved
-        if not unsaved:
+        lost = self.opened.lost
+        if not lost:
             await self._leave()
             return
 
@@ -319,14 +306,14 @@ class Workbench(App[None]):
             if yes:
                 await self._leave()
 
-        lines = "\n".join(f"  {change}" for change in unsaved)
+        lines = "\n".join(f"  {change}" for change in lost)
         self.push_screen(Confirm(f"Leave without saving?\n{lines}", "leave", "stay"), answered)
 
     async def _leave(self) -> None:
         """Runs go on; the words on the way out say which, and what was not saved."""
         words = [await asyncio.to_thread(_parting_words, self.folder)]
-        if self.unsaved:
-            words.append(f"unsaved changes: {' '.join(self.unsaved)}")
+        if lost := self.opened.lost:
+            words.append(f"unsaved changes: {' '.join(lost)}")
         self.parting_words = "\n".join(filter(None, words))
         self.exit()
 
@@ -352,17 +339,6 @@ def _look_less_for_garbage() -> None:
     """Not in what is loaded by now, which holds up a key for 40 ms each time, and seldom in the rest."""
     gc.freeze()
     gc.set_threshold(*GARBAGE)
-
-
-def _differs(recipe: Any, key: str, value: object) -> bool:
-    """Whether a recipe says something else at a dotted key, or nothing; sections are given as mappings."""
-    from sftui.recipe_save import value_of
-
-    try:
-        found = value_of(recipe, key)
-    except AttributeError:  # in a section that is null
-        return True
-    return bool(value != (found.model_dump() if hasattr(found, "model_dump") else found))
 
 
 def device_text(sample: Sample) -> str:

@@ -43,6 +43,11 @@ class Dataset:
         self._begun = True
         self._app.run_worker(self._open(read), group="dataset")
 
+    def forget(self) -> None:
+        """Another recipe is open: its dataset takes the place of this one, where one was wanted."""
+        if self._begun:
+            self.reload(read=False)
+
     async def _open(self, read: bool) -> None:
         app = self._app
         async with self._turn:

@@ -19,6 +19,7 @@ TABS = [
     ("1", "Data", "data"),
     ("2", "Packing", "packing"),
     ("3", "Memory", "memory"),
+    ("4", "Recipe", "recipe"),
     ("5", "Train", "train"),
     ("6", "Runs", "runs"),
 ]
@@ -68,6 +69,10 @@ class Frame(Screen[None]):
 
     def adopt(self) -> None:
         """Take up what the app has opened."""
+
+    def rebind(self) -> None:
+        """The recipe is another: other keys may apply. The footer is made anew, which takes a while."""
+        self.refresh_bindings()
 
     def follow(self) -> None:
         """More is known of the dataset: told some ten times a second."""

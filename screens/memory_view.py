@@ -143,6 +143,7 @@ def subject(
         (method, "bold", 0),
         (targets_in_words(recipe.adapter.target_modules) if recipe.adapter is not None else "", "", 7),
         (batch, "", 1),
+        (plain_experts(recipe, found), "bold $text-warning", 3),
         (checkpointing, "", 4),
         (training.optim, "", 5),
         (f"{training.loss} loss", "", 6),
@@ -156,6 +157,13 @@ def subject(
     left = left.truncate(max(room, 1), ellipsis=True)
     gap = max(0, width - left.cell_length - right.cell_length)
     return Content.assemble(left, " " * gap, right)
+
+
+def plain_experts(recipe: Recipe, found: Answer | None) -> str:
+    """That quantisation leaves experts out, where it does: it replaces nn.Linear only."""
+    experts = 0 if found is None else found.estimate.parameters.kinds.get("experts", 0)
+    quantised = recipe.adapter is not None and recipe.model.quantization != "none"
+    return f"experts stay {recipe.model.dtype}" if experts and quantised else ""
 
 
 def _right(found: Answer | None, state: str) -> Content:
@@ -313,6 +321,8 @@ def why_words(found: Answer, name: str, reasons: Mapping[str, Reason]) -> Conten
             return Content.styled("counted by a simulation of the trainer's step", MUTED)
         return Content.styled("none of it at the peak", MUTED)
     formula = Content(printable(reason.formula))
+    if name == "weights" and (experts := plain_experts(found.recipe, found)):
+        formula = Content.assemble(formula, (f"\n{experts}: quantisation leaves them out", "$text-warning"))
     if reason.remedy is None:
         return formula
     saved = f"\n{printable(reason.remedy.text)}: {brief(reason.remedy.peak)} off the peak"

@@ -21,6 +21,10 @@ def screen_of(mode: str) -> Screen[Any]:
         from .memory import MemoryScreen
 
         return MemoryScreen()
+    if mode == "recipe":
+        from .recipe import RecipeScreen
+
+        return RecipeScreen()
     if mode == "train":
         from .train import TrainScreen
 

@@ -209,7 +209,7 @@ def numbers(status: Status, history: History, width: int) -> Content:
         third.append((label, size(memory.get(key))))
     lines = [first, second, third]
     if (predicted := history.taken.predicted) is not None and _on_cpu(history):
-        third.append(("on a GPU", f"{size(predicted.peak_bytes)} predicted"))
+        second.append(("on a GPU", f"{size(predicted.peak_bytes)} predicted"))
     elif predicted is not None or _counts(memory):
         difference = history.taken.difference
         fourth = [

@@ -244,7 +244,7 @@ def _open(options: argparse.Namespace) -> int:
                 ) from None
             raise
     folder = Path(recipe.output_dir) if recipe else _folder(options)
-    return _workbench(options, folder, recipe=recipe, recipe_name=name, read_recipe=lambda: _recipe(options))
+    return _workbench(options, folder, recipe=recipe, recipe_name=name)
 
 
 def _why_no_workbench() -> str | None:

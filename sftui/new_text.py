@@ -11,6 +11,8 @@ from sftui.memory.device import Device
 from sftui.proposal import Proposal, propose
 from sftui.proposal.settle import Method
 from sftui.rows_progress import rows_progress
+from sftui.runs import FOLDER
+from sftui.runs.rates import rates_in
 
 
 def make(
@@ -37,6 +39,7 @@ def make(
             method=method,
             overrides=overrides,
             folder=None if file is None else file.absolute().parent,
+            rates=rates_in(Path(FOLDER).absolute()),
             progress=progress,
         )
     if file is not None:

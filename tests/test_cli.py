@@ -46,7 +46,10 @@ from tests.run_fixtures import (
     wait_until,
 )
 
-COMMANDS = ["demo", "train", "preview", "check", "pack", "runs", "attach", "log", "stop", "resume", "doctor"]
+COMMANDS = [
+    *("demo", "new", "recipes", "train", "preview", "check", "pack", "estimate"),
+    *("runs", "attach", "log", "stop", "resume", "doctor"),
+]
 FINISHED = Status(state="finished", step=9, max_steps=9, loss=0.5, started=1.0, ended=61.0)
 
 

@@ -25,6 +25,7 @@ from sftui.proposal.rows import RowFacts
 from sftui.proposal.settle import Asked, Method, settle
 from sftui.recipe import Recipe, Source
 from sftui.recipe_file import load_recipe, parse_recipe
+from sftui.runs.rates import Rate
 from tests.data_fixtures import QWEN3, model_directory
 
 CONFIG = {
@@ -120,6 +121,14 @@ def test_without_a_gpu_the_recipe_is_for_the_cpu_and_says_so() -> None:
     assert made.recipe.model.dtype == "float32" and made.recipe.data.packing == "none"
     assert made.recipe.model.quantization == "none" and made.recipe.training.max_steps > 0
     assert "no GPU" in made.text
+
+
+def test_on_a_cpu_the_time_is_that_of_earlier_runs_or_said_to_be_unknown() -> None:
+    first = proposed(QUESTIONS, None)
+    assert "how long is not known" in " ".join(first.notes)
+    tokens = sum(len(row["answer"]) for row in QUESTIONS) / len(QUESTIONS)
+    rate = Rate("r", first.recipe, "CPU", tokens_per_second=50.0, row_tokens=tokens)
+    assert "measured on this device" in " ".join(proposed(QUESTIONS, None, rates=[rate]).notes)
 
 
 def test_a_gpu_without_bfloat16_gets_float16() -> None:
@@ -310,7 +319,7 @@ def test_every_proposal_is_a_recipe_whose_text_says_the_same_and_that_fits_where
     assert parse_recipe(made.draft.text(["head"], Path("/somewhere"))) == recipe
     assert isinstance(recipe, Recipe) and isinstance(made.model.shape, ModelShape)
     assert recipe.data.max_length <= (made.model.context or 0)
-    assert made.steps >= 1 and (made.seconds is None or 0 < made.seconds[0] <= made.seconds[1])
+    assert made.steps >= 1 and bool(made.time.seconds) != bool(made.time.no_time)
     if device is not None:
         again = answer(recipe, made.model.shape, device)
         assert made.fits == (again.verdict == "fits")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sftui.cli import main
+from sftui.devices import Machine
 from sftui.known_models import MODELS, known_model
 from sftui.memory.answer import Answer, answer
 from sftui.memory.gpus import device_of, find_gpu
 from sftui.memory.work import seconds, work
 from sftui.packing_support import refusal
 from sftui.recipe import Recipe
+from sftui.recipe_checks import check
 from sftui.recipe_file import load_recipe, ready_recipes
 from sftui.recipes_text import WIDTH, ReadyRecipe, list_ready
 from sftui.words import size
@@ -123,6 +126,20 @@ def test_a_ready_recipe_asks_nothing_of_its_model_that_the_model_cannot_do(name:
         assert refusal(model.config) is None
     says = "gated" in READY[name].what_for
     assert says == model.gated, "a model that needs a licence says so"
+
+
+@pytest.mark.parametrize("name", READY)
+def test_on_its_gpu_nothing_is_wrong_with_a_ready_recipe_but_that_its_data_is_not_here(
+    name: str, tmp_path: Path
+) -> None:
+    found = answer_of(name)
+    devices = () if found.device is None else (replace(found.device, uuid="GPU-1", index=0),)
+    machine = Machine(devices, ((),) * len(devices), None, 0, 2**40, tmp_path, 2**40, tmp_path, 2**42)
+    recipe = recipe_of(name)
+    recipe.output_dir = str(tmp_path)
+    said = {one.code for one in check(recipe, machine, answer=found, steps=100) if one.severity != "info"}
+    # Whether a package is installed is of this machine, not of the recipe.
+    assert said - {"bitsandbytes-missing"} == {"data-missing"}
 
 
 def test_known_models_are_sorted_by_size_and_have_the_parameters_of_their_names() -> None:

@@ -75,7 +75,7 @@ def available_names(templates: ChatTemplates) -> tuple[str, ...]:
 def require_template(chosen: str, directory: Path | None) -> None:
     """Raise InputError if there is no template `chosen` by path or name, ours or of the model in `directory`.
 
-    Any name may be one of a model that is not here, None. A model's files are read only for a name of its own.
+    Any name may be one of a model that is not here (None). A model's files are read only for its own names.
     """
     if _is_path(chosen):
         if not Path(chosen).is_file():

@@ -16,6 +16,9 @@ Half = Literal["bfloat16", "float16"]
 
 LARGEST_FLASH_HEAD = 256  # of the flash attention kernels that torch brings
 LOSS_CHUNK = 1024  # tokens
+# Of a chunk: beyond this many, logits take most of the memory without making the products any faster.
+_CHUNK_LOGITS = 2**26
+_SMALLEST_CHUNK = 128  # tokens: fewer leave a GPU idle
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +110,19 @@ def step_of(recipe: Recipe, shape: ModelShape, *, length: int | None = None) -> 
         attention=attention,
         windows=windows,
         loss=training.loss,
+        loss_chunk=loss_chunk(shape.vocab),
         weighted=any(source.weight != 1 for source in data.train),
         optimizer=training.optim,
         accumulation=training.gradient_accumulation_steps,
         processes=training.num_processes,
         evaluation=EvaluationSpec(training.per_device_eval_batch_size, longest) if held_out else None,
     )
+
+
+def loss_chunk(vocab: int) -> int:
+    """Tokens in a chunk of the loss of a model with so many words: a power of two."""
+    fitting = max(1, _CHUNK_LOGITS // vocab)
+    return min(LOSS_CHUNK, max(_SMALLEST_CHUNK, 1 << (fitting.bit_length() - 1)))
 
 
 def autocast_dtype(recipe: Recipe) -> Half | None:

@@ -20,10 +20,10 @@ from sftui.recipe import Recipe, Source
 from sftui.recipe_file import parse_recipe
 from sftui.recipe_override import parse_override
 from sftui.recipe_save import value_of
+from sftui.runs.rates import Rate
 from sftui.words import count, duration
 
 _LONG = 12 * 3600.0  # seconds that a run may take at worst, for a model that nobody asked for
-_FILLED = 0.92  # of what is free, that a model which nobody asked for may take
 _CPU_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _MOST_CPU = 1e9  # parameters of a model that a CPU is given without being asked
 _MUCH_SMALLER = 4  # times smaller than the best one that fits, a cached model is not taken for it
@@ -53,14 +53,16 @@ def propose(
     method: Method = "auto",
     overrides: Iterable[str] = (),
     folder: Path | None = None,
+    rates: Sequence[Rate] = (),
     progress: Progress | None = None,
 ) -> Proposal:
     """A recipe that trains on the rows of `data`, a file, pattern, folder or Hub dataset.
 
     Without `model`, one of the Hub cache or an open one of today is chosen; without `device`, the recipe
-    is for the CPU. `overrides` are `key=value`, and decide. Paths in the text are relative to `folder`, the
-    current directory by default. Takes about a second for each 5,000 rows: for a thread. Raises InputError
-    for data, a model or overrides that cannot be used.
+    is for the CPU. `overrides` are `key=value`, and decide. `rates` is what `rates_in` found, of runs of
+    earlier. Paths in the text are relative to `folder`, the current directory by default. Takes about a
+    second for each 5,000 rows: for a thread. Raises InputError for data, a model or overrides that cannot be
+    used.
     """
     overrides = list(overrides)
     folder = (folder or Path.cwd()).absolute()
@@ -68,7 +70,7 @@ def propose(
     name = given.pop("model.name_or_path", None) or model
     revision = given.get("model.revision")
     facts = look_at_rows(asked_for.data.train)
-    asked = Asked(facts.sources, facts, guessed_lengths(facts), device, method, given)
+    asked = Asked(facts.sources, facts, guessed_lengths(facts), device, method, given, rates)
     if name is not None:
         chosen, reason = named_model(name, revision), ""
     else:
@@ -93,6 +95,8 @@ def _given(data: str, method: Method, overrides: Sequence[str]) -> tuple[Method,
         "adapter": None if method == "full" else {},
     }
     recipe = parse_recipe(json.dumps(tree), overrides, file="sftui new", base=Path.cwd())
+    if method == "full" and recipe.adapter is not None:
+        raise InputError("an adapter is given, and method full trains all weights: expected one of them")
     given: dict[str, Any] = {}
     for key, value in parsed:
         dotted = ".".join(map(str, key))
@@ -133,15 +137,7 @@ def _best_offered(asked: Asked) -> tuple[Candidate, str]:
 def _suits(asked: Asked, one: Settled) -> bool:
     """Whether it fits well with rows of this length, and is trained in half a day."""
     short = one.recipe.data.max_length < asked.lengths.wanted and one.recipe.data.overlength == "truncate"
-    return _has_room(one) and not short and (one.seconds is None or one.seconds[1] <= _LONG)
-
-
-def _has_room(one: Settled) -> bool:
-    """Whether it fits and leaves some of the device free: a desktop grows, and other runs fragment more."""
-    found = one.answer
-    if found is None or found.device is None:
-        return one.fits
-    return one.fits and found.band.high <= _FILLED * found.device.free_bytes
+    return one.has_room and not short and (one.time.seconds is None or one.time.seconds[1] <= _LONG)
 
 
 def _measured(asked: Asked, settled: Settled, progress: Progress | None) -> tuple[Asked, Settled]:
@@ -192,11 +188,12 @@ def _notes(asked: Asked, settled: Settled, reason: str) -> Iterator[str]:
     yield f"Memory: {_memory(settled)}"
     if asked.device is None:
         yield "Device: no GPU is seen here: this recipe is for the CPU, to try things out"
-    if settled.seconds is not None:
-        fast, slow = map(duration, settled.seconds)
-        yield f"Time:   {settled.steps:,} steps, {fast} to {slow}, evaluations not counted"
+    time = settled.time
+    if time.seconds is not None:
+        fast, slow = map(duration, time.seconds)
+        yield f"Time:   {settled.steps:,} steps, {fast} to {slow} ({time.basis})"
     else:
-        yield f"Time:   {settled.steps:,} steps; the first ones tell how long they take"
+        yield f"Time:   {settled.steps:,} steps; how long is not known: {time.no_time}"
     for message in worst(lengths.findings, _SHOWN):
         yield f"Check:  {message}"
     if recipe.data.bad_rows == "drop" and facts.problem:

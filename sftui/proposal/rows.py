@@ -23,7 +23,7 @@ _ANSWERED = (
 )
 _TEXT = ("text", "content", "document", "body", "story")
 
-_CHARACTERS_A_TOKEN = 3.0  # of English with numbers, or code; more of prose, fewer of other languages
+_BYTES_A_TOKEN = 3.0  # of English with numbers, or code; more of prose
 _TOKENS_A_MESSAGE = 10  # that a chat template writes around one
 
 
@@ -163,8 +163,12 @@ def _reasons(conversation: Conversation) -> bool:
 def _tokens(conversation: Conversation) -> int:
     """About how many tokens it has."""
     if conversation.text is not None:
-        return 1 + round(len(conversation.text) / _CHARACTERS_A_TOKEN)
-    characters = len(str(conversation.tools)) if conversation.tools else 0
+        return 1 + round(_bytes(conversation.text) / _BYTES_A_TOKEN)
+    said = _bytes(conversation.tools) if conversation.tools else 0
     for message in conversation.messages:
-        characters += sum(len(str(value)) for key, value in message.items() if key != "role" and value)
-    return _TOKENS_A_MESSAGE * (1 + len(conversation.messages)) + round(characters / _CHARACTERS_A_TOKEN)
+        said += sum(_bytes(value) for key, value in message.items() if key != "role" and value)
+    return _TOKENS_A_MESSAGE * (1 + len(conversation.messages)) + round(said / _BYTES_A_TOKEN)
+
+
+def _bytes(value: Any) -> int:
+    return len(str(value).encode(errors="replace"))

@@ -7,24 +7,25 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, Literal
 
+from sftui.forecast import evaluations, steps_of
+from sftui.forecast_time import Epoch, Time, time_of
 from sftui.memory.answer import Answer, answer
 from sftui.memory.band import fits_on
 from sftui.memory.closed_form import estimate
 from sftui.memory.device import Device
 from sftui.memory.estimate import Estimate
 from sftui.memory.fit import longest
-from sftui.memory.gpus import gpu_of
 from sftui.memory.levers import LENGTH_STEP, batches, changed
 from sftui.memory.measured import measured_on
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import step_of
-from sftui.memory.work import seconds, work
 from sftui.packing_support import refusal
 from sftui.proposal.draft import Draft
 from sftui.proposal.lengths import Lengths, rounded_up
 from sftui.proposal.models import Candidate, parameters
 from sftui.proposal.rows import RowFacts
 from sftui.recipe import Recipe, Source
+from sftui.runs.rates import Rate
 from sftui.words import share, size
 
 Method = Literal["auto", "qlora", "lora", "full"]
@@ -37,9 +38,7 @@ _CPU_LENGTH = 1024
 _CPU_STEPS = 50
 _LARGE = 10e9  # parameters, from which on a smaller rate is better
 _FILL = 0.97  # of a bin, that best fit fills
-# Seconds that a layer takes in a forward and backward pass, however small: eager PyTorch starts its kernels
-# one by one.
-_STARTED = (0.001, 0.004)
+_FILLED = 0.92  # of what is free, that a recipe is made to take at most
 _LOST = 0.01  # of the rows, that may be dropped without a word on truncation
 
 
@@ -47,8 +46,8 @@ _LOST = 0.01  # of the rows, that may be dropped without a word on truncation
 class Settled:
     """A recipe for one model on one device.
 
-    `answer` is None where the closed form does not know the model. `steps` are optimizer steps;
-    `seconds` how long they take at best and at worst, None where the device's speed is not known.
+    `answer` is None where the closed form does not know the model. `steps` are optimizer steps,
+    `time` is what they take, or why that is not known.
     """
 
     model: Candidate
@@ -56,7 +55,23 @@ class Settled:
     recipe: Recipe
     answer: Answer | None
     steps: int
-    seconds: tuple[float, float] | None
+    time: Time
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it would with rows of 2,048 tokens, if its own are shorter, and some of the device left."""
+        found, shape = self.answer, self.model.shape
+        if found is None or found.device is None or shape is None:
+            return self.fits
+        length = min(_SHORTEST_BIN, self.model.context or _SHORTEST_BIN)
+        rows = {
+            "data.max_length": max(length, self.recipe.data.max_length),
+            "training.per_device_train_batch_size": 1,
+            "training.gradient_checkpointing": True,
+        }
+        made = changed(self.recipe, rows)
+        fits = fits_on(_less(found.device), self.recipe.training.loss, measured_on(found.device.name))
+        return self.fits and made is not None and fits(_estimate(made, shape))
 
     @property
     def fits(self) -> bool:
@@ -74,6 +89,8 @@ class Asked:
     device: Device | None
     method: Method
     given: Mapping[str, Any]
+    rates: Sequence[Rate] = ()
+    """What runs of earlier reached on this machine."""
     template: str | None = None
     """One of our chat templates, for a model that has none."""
     per_turn: bool = False
@@ -91,7 +108,7 @@ def settle(asked: Asked, model: Candidate) -> Settled:
         methods = ["qlora"]
     found = [_settled(asked, model, method) for method in methods]
     # LoRA where it fits as it is wanted, since it is faster; else QLoRA, even where that does not fit either.
-    whole = [one for one in found if one.fits and not _cut_short(asked, one)]
+    whole = [one for one in found if one.has_room and not _cut_short(asked, one)]
     return whole[0] if whole else found[-1]
 
 
@@ -108,18 +125,19 @@ def _settled(asked: Asked, model: Candidate, method: Method) -> Settled:
     _length(draft, asked, model)
     _batch(draft, asked, model)
     recipe = draft.recipe()
-    steps = _steps(recipe, asked.lengths)
+    steps, time = _schedule(asked, model, recipe)
     if asked.device is None and not draft.has("training.max_steps") and steps > _CPU_STEPS:
         why = f"all {recipe.training.num_train_epochs:g} epochs are {steps:,} steps: hours or days on a CPU"
         draft.set("training.max_steps", _CPU_STEPS, why)
-        recipe, steps = draft.recipe(), _CPU_STEPS
+        recipe = draft.recipe()
+        steps, time = _schedule(asked, model, recipe)
     found = None
     if model.shape is not None:
         history = () if asked.device is None else measured_on(asked.device.name)
         found = answer(
             recipe, model.shape, asked.device, longest=asked.lengths.at(100), history=_other(history)
         )
-    return Settled(model, draft, recipe, found, steps, _seconds(asked, model, recipe, steps))
+    return Settled(model, draft, recipe, found, steps, time)
 
 
 def _other(history: Sequence[Any]) -> Sequence[Any]:
@@ -230,7 +248,7 @@ def _length(draft: Draft, asked: Asked, model: Candidate) -> None:
     if lengths.share_longer(length) == 0:
         why = f"the longest row has {longest_word}{longest:,} tokens"
         if length > rounded_up(longest):
-            why = f"a bin for several rows, of which {why}"
+            why = f"a bin for several rows; {why}"
     else:
         if room < most:
             limit = "more does not fit"
@@ -250,7 +268,7 @@ def _longest_that_fits(draft: Draft, asked: Asked, model: Candidate, most: int) 
     if asked.device is None or model.shape is None:
         return most if asked.device is None else min(most, _SHORTEST_BIN)
     recipe = draft.recipe()
-    fits = fits_on(asked.device, recipe.training.loss, measured_on(asked.device.name))
+    fits = fits_on(_less(asked.device), recipe.training.loss, measured_on(asked.device.name))
     limit = max(most, _SHORTEST_BIN)
     found = longest(recipe, model.shape, fits, limit - limit % LENGTH_STEP)
     return found.value if found is not None else min(most, 512)
@@ -296,13 +314,18 @@ def _largest(
         return sizes[0], True
     if shape is None:
         return 1, True
-    fits = fits_on(device, recipe.training.loss, measured_on(device.name))
+    fits = fits_on(_less(device), recipe.training.loss, measured_on(device.name))
     for checkpoints in (False, True):
         for rows in sizes:
             busy = rows * each >= _BUSY_TOKENS or rows == sizes[0]
             if (checkpoints or busy) and _fits_so(recipe, shape, rows, checkpoints, fits):
                 return rows, checkpoints
     return 1, True
+
+
+def _less(device: Device) -> Device:
+    """The device without what is left free on it: a desktop grows, and other data fragments more."""
+    return replace(device, used_bytes=device.used_bytes + round((1 - _FILLED) * device.free_bytes))
 
 
 def _fits_so(recipe: Recipe, shape: ModelShape, rows: int, checkpoints: bool, fits: Any) -> bool:
@@ -322,32 +345,28 @@ def _estimate(recipe: Recipe, shape: ModelShape) -> Estimate:
     return estimate(shape, step_of(recipe, shape))
 
 
-def _steps(recipe: Recipe, lengths: Lengths) -> int:
-    training, data = recipe.training, recipe.data
-    if training.max_steps > 0:
-        return training.max_steps
-    kept = 1 - data.eval_fraction
-    packed = data.packing != "none"
+def _epoch(recipe: Recipe, lengths: Lengths) -> Epoch:
+    """One pass over what is left of the rows, as `forecast` has it once they are packed."""
+    data = recipe.data
     drops = data.overlength == "drop"
-    units = lengths.sequences * (1 - drops * lengths.share_longer(data.max_length))
-    if packed:
-        units *= lengths.mean_within(data.max_length, drops=drops) / (_FILL * data.max_length)
-    batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
-    return max(1, ceil(ceil(units * kept / batch) * training.num_train_epochs))
+    kept = (1 - data.eval_fraction) * (1 - drops * lengths.share_longer(data.max_length))
+    sequences = max(1, round(lengths.sequences * kept))
+    tokens = max(1, round(sequences * lengths.mean_within(data.max_length, drops=drops)))
+    bins = sequences if data.packing == "none" else max(1, ceil(tokens / (_FILL * data.max_length)))
+    return Epoch(bins, sequences, tokens)
 
 
-def _seconds(asked: Asked, model: Candidate, recipe: Recipe, steps: int) -> tuple[float, float] | None:
-    """How long the steps take, without evaluations; None where the device or model is not known."""
-    gpu = None if asked.device is None else gpu_of(asked.device)
-    if gpu is None or model.shape is None:
-        return None
-    mean = round(asked.lengths.mean_within(recipe.data.max_length, drops=False))
-    packed = recipe.data.packing != "none"
-    step = step_of(recipe, model.shape, length=None if packed else max(1, mean))
-    fast, slow = seconds(work(model.shape, step, mean if packed else None), gpu.flops, gpu.bandwidth)
-    passes = recipe.training.gradient_accumulation_steps * len(model.shape.layers)
-    least, most = (each * passes for each in _STARTED)
-    return max(fast, least) * steps, max(slow, most) * steps
+def _schedule(asked: Asked, model: Candidate, recipe: Recipe) -> tuple[int, Time]:
+    """Optimizer steps, and how long they take with evaluations."""
+    training, epoch = recipe.training, _epoch(recipe, asked.lengths)
+    steps = steps_of(training, epoch.rows) or 1
+    epochs = training.num_train_epochs
+    if training.max_steps > 0:
+        rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
+        epochs = steps * rows / epoch.rows
+    held_out = epoch.tokens * recipe.data.eval_fraction / (1 - recipe.data.eval_fraction)
+    evaluated = evaluations(recipe, steps) * held_out
+    return steps, time_of(recipe, asked.device, model.shape, epoch, epochs, evaluated, asked.rates)
 
 
 def room(answer: Answer) -> str:

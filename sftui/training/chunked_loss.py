@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from transformers.modeling_outputs import CausalLMOutput
 
-from sftui.memory.step import LOSS_CHUNK, autocast_dtype
+from sftui.memory.step import autocast_dtype, loss_chunk
 from sftui.recipe import Recipe
 from sftui.training.attention import DTYPES
 from sftui.training.batch import IGNORED, logits_of, outputs_of, token_loss
@@ -74,7 +74,9 @@ def choose_chunk(recipe: Recipe, model: Any) -> tuple[int, str | None]:
         return 0, None
     half = autocast_dtype(recipe)
     reason = prepare(model, None if half is None else DTYPES[half])
-    return (LOSS_CHUNK, None) if reason is None else (0, reason)
+    if reason is not None:
+        return 0, reason
+    return loss_chunk(model.config.get_text_config().vocab_size), None
 
 
 def install(model: Any) -> str | None:

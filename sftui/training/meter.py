@@ -55,6 +55,7 @@ class CudaMeter:
     """torch's own counts: it forgets its peak at every window, this remembers the highest."""
 
     def __init__(self, where: torch.device) -> None:
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # there are no peaks to reset before
         self._where = where
         self._highest = 0
         self._window: Window = ("between", "steps")

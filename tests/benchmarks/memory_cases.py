@@ -86,6 +86,7 @@ MODELS: dict[str, Callable[[], Any]] = {
 }
 
 _KEPT = {"gradient_checkpointing": False}
+_STOCK = {"loss": "stock"}
 _HALF = {"dtype": "bfloat16"}
 _ATTENTION = {"target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}
 _DROPOUT = {"lora_dropout": 0.1}
@@ -111,6 +112,13 @@ CASES: tuple[Case, ...] = (
     Case("llama-8b", "qlora", 1, 2048, "head", adapter={"modules_to_save": ["lm_head", "embed_tokens"]}),
     Case("llama-8b", "qlora", 1, 2048, "single quantisation", model_section={"double_quant": False}),
     Case("llama-8b", "int8", 1, 2048),
+    Case("llama-8b", "fp8", 1, 2048),
+    Case("llama-8b", "fp8", 1, 8192, "kept", training=_KEPT),
+    Case("llama-8b", "qlora", 2, 2048, "stock loss", training=_STOCK),
+    Case("llama-8b", "lora", 1, 16384, "stock loss", training=_STOCK),
+    Case("llama-8b", "full", 4, 2048, "stock loss", training=_STOCK),
+    Case("llama-8b", "lora", 1, 8192, "every second layer", training={"gradient_checkpointing_every": 2}),
+    Case("llama-8b", "qlora", 1, 8192, "every fourth layer", training={"gradient_checkpointing_every": 4}),
     Case("llama-8b", "lora", 1, 16384),
     Case("llama-8b", "lora", 1, 2048, "kept", training=_KEPT),
     Case("llama-8b", "lora", 2, 4096, "packed", packing="best_fit"),
@@ -133,6 +141,7 @@ CASES: tuple[Case, ...] = (
     Case("mistral-7b", "qlora", 4, 4096, "a100", **_A100),
     Case("qwen3-8b", "full", 1, 2048),
     Case("qwen3-8b", "lora", 2, 2048),
+    Case("qwen3-8b", "lora", 2, 2048, "stock loss", training=_STOCK),
     Case("qwen3-8b", "qlora", 1, 8192),
     Case("qwen3-8b", "qlora", 1, 1024, "kept", training=_KEPT),
     Case("gemma3-12b", "lora", 1, 2048),
@@ -153,7 +162,7 @@ CASES: tuple[Case, ...] = (
 
 def recipe_of(case: Case) -> Recipe:
     """The recipe of a case; two micro-batches a step where it does not say otherwise."""
-    stored = {"qlora": "nf4", "int8": "int8"}.get(case.method, "none")
+    stored = {"qlora": "nf4", "int8": "int8", "fp8": "fp8"}.get(case.method, "none")
     training = {
         "per_device_train_batch_size": case.rows,
         "gradient_accumulation_steps": 2,

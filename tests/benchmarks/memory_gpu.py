@@ -40,6 +40,7 @@ from sftui.runs.directory import RunDirectory
 from sftui.training import checkpoint
 from sftui.training.arguments import training_arguments
 from sftui.training.attention import choose_attention, use_attention
+from sftui.training.fp8 import Fp8Linear
 from sftui.training.meter import CudaMeter, Reading
 from sftui.training.model import attach_adapter
 from sftui.training.moments import Moments
@@ -101,12 +102,17 @@ def filled(model: Any, quantizer: Any, where: torch.device) -> None:
             kind: Any = type(parameter)
             if quantizer is None or not quantizer.param_needs_quantization(model, name):
                 made[id(parameter)] = torch.nn.Parameter(value, requires_grad=parameter.requires_grad)
+            elif isinstance(module := model.get_submodule(owner), Fp8Linear):
+                stored = quantizer.get_quantize_ops().convert({name: value})
+                made[id(parameter)], module.scale = stored[name], stored[f"{owner}.scale"]
             else:
                 settings = {each: old for each, old in vars(parameter).items() if each != "SCB"}
                 made[id(parameter)] = kind(value, requires_grad=False, **settings)._quantize(where)
         model.get_submodule(owner)._parameters[key] = made[id(parameter)]
     for name, buffer in list(model.named_buffers()):
         owner, _, key = name.rpartition(".")
+        if isinstance(model.get_submodule(owner), Fp8Linear):
+            continue
         values = torch.full(buffer.shape, 0.5, dtype=buffer.dtype, device=where)
         model.get_submodule(owner)._buffers[key] = values
     if quantizer is not None:

@@ -56,7 +56,7 @@ def test_runs_without_a_prediction_count_by_what_they_allocated() -> None:
 
 
 @given(
-    peak=st.integers(1, 10**12),
+    peak=st.integers(512, 10**12),
     ratios=st.lists(st.floats(0.5, 3), max_size=60),
     context=st.none() | st.integers(1, 2 * GIB),
 )

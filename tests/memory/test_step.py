@@ -6,7 +6,7 @@ import pytest
 
 from sftui.memory.config_file import shape_of
 from sftui.memory.shape import ModelShape
-from sftui.memory.step import StepSpec, autocast_dtype, step_of
+from sftui.memory.step import StepSpec, autocast_dtype, loss_chunk, step_of
 from sftui.recipe import Recipe
 
 
@@ -96,3 +96,12 @@ def test_autocast_is_where_trained_weights_are_float32_and_the_model_is_not() ->
             }
         )
         assert autocast_dtype(recipe) == half
+
+
+@pytest.mark.parametrize(("vocab", "tokens"), [(100, 1024), (32_000, 1024), (49_152, 1024), (128_256, 512)])
+def test_chunks_of_the_loss_are_shorter_where_there_are_more_words(vocab: int, tokens: int) -> None:
+    assert loss_chunk(vocab) == tokens
+
+
+def test_a_chunk_of_the_loss_never_has_too_few_tokens() -> None:
+    assert loss_chunk(10**7) == 128

@@ -33,9 +33,9 @@ def test_formulas_have_the_numbers_of_the_recipe(llama: ModelShape) -> None:
 
 
 def test_a_chunked_loss_has_the_logits_of_a_chunk(llama: ModelShape) -> None:
-    assert "x 128,256 x 1,024 B" in reasons(llama, recipe())["logits"].formula
+    assert "x 128,256 x 512 B" in reasons(llama, recipe())["logits"].formula
     full = reasons(llama, recipe(**FULL))["logits"].formula
-    assert "logits of 1,024 tokens, gradients of the head (4,096 a row)" in full
+    assert "logits of 512 tokens, gradients of the head (4,096 a row)" in full
 
 
 def test_layers_that_are_not_run_again_are_told_from_those_that_are(llama: ModelShape) -> None:

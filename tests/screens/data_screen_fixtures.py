@@ -47,7 +47,6 @@ class Open:
             refresh=0.1,
             recipe=load_recipe(self.file, overrides),
             recipe_name=str(self.file),
-            read_recipe=lambda: load_recipe(self.file, overrides),
             open_desk=self.open,
         )
 

@@ -231,6 +231,20 @@ async def test_an_adapter_that_comes_back_as_it_was_is_no_change(folder: Path) -
         assert made.app.unsaved == []
 
 
+async def test_an_adapter_that_goes_takes_what_was_changed_of_it_along(folder: Path) -> None:
+    made = opened(folder, "adapter: null\n", overrides=("model.quantization=none",))
+    async with made.run_test() as pilot:
+        await memory(made, pilot)
+        await pilot.press("right", "enter")
+        await until(pilot, "LoRA r16")
+        await at_field(made, pilot, "rank")
+        await pilot.press("right", "enter")
+        await until(pilot, "LoRA r32")
+        await pilot.press("home", "left", "enter")
+        await until(pilot, "full bfloat16")
+        assert made.app.unsaved == [] and made.app.recipe.adapter is None
+
+
 async def test_another_micro_batch_keeps_the_effective_batch_unless_it_is_freed(folder: Path) -> None:
     made = opened(folder)
     async with made.run_test() as pilot:

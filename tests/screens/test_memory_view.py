@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from textual.color import Color
 
 from sftui.errors import InputError
+from sftui.memory.answer import Answer
 from sftui.memory.band import Band
 from sftui.memory.device import Device
+from sftui.memory.why import Reason, why
 from sftui.recipe import Recipe
 from sftui.screens import memory_pictures as pictures
 from sftui.screens import memory_view as view
@@ -20,7 +22,7 @@ from sftui.screens.memory_fields import EFFECTIVE, FIELDS, NONE, Field
 from sftui.screens.memory_trial import differences, rebased, trial_of, tried
 from sftui.screens.themes import DARK, DARK_16, LIGHT, LIGHT_16
 
-from .memory_screen_fixtures import GIB, answer_to, model
+from .memory_screen_fixtures import GIB, LLAMA, answer_to, model
 
 GB_24 = Device("a GPU", 24 * GIB, used_bytes=GIB)
 
@@ -125,6 +127,23 @@ def test_a_subject_keeps_method_and_verdict_where_it_is_narrow(tmp_path: Path) -
     assert "full bfloat16" in str(view.subject(full, None, "reading", 58))
 
 
+def test_experts_that_quantisation_leaves_out_are_told(tmp_path: Path) -> None:
+    config = LLAMA | {"model_type": "qwen3_moe", "head_dim": 128, "num_experts": 8, "num_experts_per_tok": 2}
+    own = {"name_or_path": str(model(tmp_path, config | {"moe_intermediate_size": 1024}, "moe"))}
+    recipe = recipe_of(tmp_path, model=own)
+    found = answer_to(recipe)
+    assert "experts stay bfloat16" in str(view.subject(recipe, found, "", 118))
+    assert "experts stay bfloat16" in str(view.why_words(found, "weights", reasons(found)))
+    lora = recipe_of(tmp_path, model=own | {"quantization": "none"})
+    assert "experts" not in str(view.subject(lora, answer_to(lora), "", 248))
+    assert "experts" not in str(view.subject(recipe_of(tmp_path), answer_to(recipe_of(tmp_path)), "", 248))
+
+
+def reasons(found: Answer) -> dict[str, Reason]:
+    assert found.shape is not None and found.step is not None
+    return {str(name): one for name, one in why(found.shape, found.step, found.estimate, ()).items()}
+
+
 def test_sizes_are_short_and_numbers_of_a_column_have_the_same_digits() -> None:
     assert [view.brief(size) for size in (24 * GIB, 9 * GIB + GIB // 2, 512 * 2**20, 0)] == [
         "24 GiB",
@@ -161,7 +180,8 @@ def recipe_of(folder: Path, **sections: object) -> Recipe:
     values |= sections
     own = values.pop("model", {})
     assert isinstance(own, dict)
-    return Recipe.model_validate({"model": {"name_or_path": str(model(folder)), **own}, **values})
+    name = own.get("name_or_path") or str(model(folder))
+    return Recipe.model_validate({"model": {**own, "name_or_path": name}, **values})
 
 
 @pytest.mark.parametrize(

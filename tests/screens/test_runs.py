@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sftui.errors import InputError
 from sftui.runs import launch
 from sftui.runs.directory import RunDirectory
-from sftui.screens.runs import BESIDE, LEAST_NAME, WIDTHS, cut, layout
+from sftui.screens.run_columns import BESIDE, LEAST_NAME, WIDTHS, cut, layout
 
 from .conftest import Runs
 from .test_workbench import until, workbench
@@ -43,9 +43,12 @@ async def test_the_columns_that_matter_stand_at_every_width(
         assert (NAME in row) == (width == 120)
 
 
-@given(st.integers(60, 300), st.integers(1, 200), st.integers(1, 21))
-def test_the_columns_fit_and_no_figure_is_cut(width: int, longest_name: int, longest_step: int) -> None:
-    widths, gap = layout(width, longest_name, longest_step)
+@given(st.integers(60, 300), st.integers(1, 200), st.integers(1, 21), st.booleans())
+def test_the_columns_fit_and_no_figure_is_cut(
+    width: int, longest_name: int, longest_step: int, measured: bool
+) -> None:
+    widths, gap = layout(width, longest_name, longest_step, measured=measured)
+    assert measured or "memory" not in widths
     assert sum(widths.values()) + gap * (len(widths) - 1) <= width - BESIDE
     assert {"run", "state", "step", "took"} <= set(widths)
     assert widths["step"] >= longest_step

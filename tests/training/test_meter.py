@@ -162,6 +162,7 @@ class Allocator:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.allocated = self.reserved = self.allocated_peak = self.reserved_peak = 0
+        monkeypatch.setattr(torch.cuda, "init", lambda: None)
         monkeypatch.setattr(torch.cuda, "memory_stats_as_nested_dict", lambda _: self.stats())
         monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: self.forget())
         monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: self.reserved)

@@ -13,7 +13,7 @@ from .conftest import MakeRecipe, events_of, losses_of, train_here, weights_of
 CHECKPOINTING = "training.gradient_checkpointing=true"
 
 
-@pytest.mark.parametrize("quantization", ["none", "nf4", "fp4", "int8"])
+@pytest.mark.parametrize("quantization", ["none", "nf4", "fp4", "int8", "fp8"])
 @pytest.mark.parametrize("checkpointing", ["true", "false"])
 def test_every_adapter_weight_learns_after_an_evaluation(
     make_recipe: MakeRecipe, rows: Path, quantization: str, checkpointing: str

@@ -19,7 +19,7 @@ from sftui.training.simulation.dry import simulate_layers
 from sftui.training.simulation.request import step_for
 from sftui.training.simulation.simulate import recipe_of
 from sftui.training.simulation.skeleton import configuration
-from tests.training.conftest import MakeRecipe, train_here
+from tests.training.conftest import MakeRecipe, events_of, train_here
 from tests.training.counted_meter import count_runs
 
 # What the loops around a step and an evaluation keep and the simulated ones do not: the running loss, losses
@@ -61,6 +61,8 @@ METHODS: dict[str, list[str]] = {
     "full, checkpointing": ["adapter=null", "training.gradient_checkpointing=true"],
     "lora": ["training.gradient_accumulation_steps=1"],
     "lora, all parts": ["adapter.use_dora=true", "adapter.modules_to_save=[lm_head]"],
+    "lora, stock loss": ["training.loss=stock"],
+    "fp8": ["model.quantization=fp8"],
     "nf4": ["model.quantization=nf4"],
     "nf4, checkpointing": ["model.quantization=nf4", "training.gradient_checkpointing=true"],
 }
@@ -81,8 +83,16 @@ def test_the_simulated_step_allocates_what_the_real_one_does(
     meter = count_runs(monkeypatch)
     monkeypatch.setattr(trial, "is_worth_it", lambda where: False)
     with meter:
-        train_here(recipe)
+        started = events_of(train_here(recipe), "start")[0]
     real = meter.all_windows
+    trained = started["trained_tokens"] // started["sequences"]
+    assert 0 < trained < LENGTH
+
+    def trained_places(args: Any, kwargs: Any) -> torch.Tensor:
+        # All tokens, if nobody says otherwise: the most that there can be.
+        return torch.empty(args[0].numel() // LENGTH * trained, 1, dtype=torch.int64, device="meta")
+
+    monkeypatch.setitem(kernels.ANSWERS, "nonzero.default", trained_places)
 
     monkeypatch.setattr(cuda, "_attention_of", attention_of_the_cpu)
     monkeypatch.setattr(kernels, "WORKSPACES", {})

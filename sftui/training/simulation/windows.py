@@ -88,8 +88,8 @@ class Windows:
             if self._running != "forward":
                 return
             states = output[0] if isinstance(output, tuple) else output
-            if states.requires_grad:
-                states.register_hook(self._reached(number))
+            if isinstance(states, torch.Tensor) and states.requires_grad:
+                states.register_hook(self._reached(number))  # type: ignore[no-untyped-call]
             if last:
                 self._counter.enter(("forward", "norm"))
 

@@ -1,0 +1,433 @@
+"""The open recipe: one text behind the form, the YAML view and every other screen that changes it."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from sftui.errors import InputError
+from sftui.recipe import Recipe
+from sftui.recipe_difference import changed_fields
+from sftui.recipe_document import Document, Problem, as_key, default_of
+from sftui.recipe_edit import REMOVED
+from sftui.recipe_errors import explain
+from sftui.recipe_file import dump_recipe, resolve_paths
+from sftui.recipe_history import History
+from sftui.recipe_merge import ABSENT, Merged, merged
+from sftui.recipe_override import get, put
+from sftui.recipe_save import as_override
+from sftui.recipe_saved import Saved
+from sftui.recipe_tree import expand_sources, same
+
+LAYOUT = "comments and layout"
+NO_RECIPE = "a text that is no recipe yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A value for a key; `REMOVED` for its default, or for an item of a list to go."""
+
+    key: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Edits whose text is to be made, which takes tens of milliseconds: for a thread."""
+
+    document: Document
+    edits: tuple[Edit, ...]
+
+    def made(self) -> Document:
+        """The document with the edits in its text. Raises InputError where it is not YAML."""
+        document = self.document
+        for edit in self.edits:
+            if edit.value is REMOVED:
+                document = document.without_value(edit.key)
+            else:
+                document = document.with_value(edit.key, edit.value)
+        _ = document.recipe  # checked here, and not where keys wait
+        return document
+
+
+class OpenRecipe:
+    """A recipe with what was changed since it was read; belongs to the event loop.
+
+    `recipe` is the last that the text was, `values` what is written now with all edits, `name` the file or
+    what it is called as long as it has none. Edits take effect at once; their text follows (`job`, `settle`).
+    """
+
+    def __init__(self, name: str, document: Document, saved: Saved | None, recipe: Recipe) -> None:
+        self.name = name
+        self.saved = saved
+        self.recipe = recipe
+        self.history = History(document)
+        self.before: Document = document
+        """What there was when it was opened, saved or read again: nothing else is lost on leaving."""
+        self._edits: list[Edit] = []
+        self._refused: ValidationError | None = None
+        self._values = document.values
+        self._unsaved: tuple[Recipe, Document, list[str]] | None = None
+
+    @classmethod
+    def of_file(cls, name: str, recipe: Recipe | None = None) -> OpenRecipe:
+        """The recipe in a file, or the ready one; `recipe`: with what the command line says otherwise.
+
+        Raises InputError for a file that cannot be read or is no recipe.
+        """
+        try:
+            saved = Saved(name)
+        except InputError:
+            if recipe is None:
+                raise
+            return cls.of_text(name, dump_recipe(recipe), None)
+        document = saved.document
+        if recipe is not None:
+            document = document.with_values(_differences(document, recipe))
+        if document.recipe is None:
+            raise _error(document)
+        return cls(name, document, saved, document.recipe)
+
+    @classmethod
+    def of_text(cls, name: str, text: str, base: Path | None) -> OpenRecipe:
+        """A recipe that is in no file yet. Raises InputError where the text is none."""
+        document = Document(text, name, base)
+        if document.recipe is None:
+            raise _error(document)
+        return cls(name, document, None, document.recipe)
+
+    # -- what it says
+
+    @property
+    def document(self) -> Document:
+        """The text, which may lack the last edits: see `settle`."""
+        return self.history.document
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """What is written, with all edits; what was last written while the text is not YAML."""
+        return self._values
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that keeps the text from being a recipe."""
+        return self.document.problems
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether `recipe` is what the text says now."""
+        return self._refused is None if self._edits else not self.problems
+
+    def value(self, key: str) -> Any:
+        """What is written at a key, be it wrong; else its default."""
+        found = _at(self._values, key)
+        return default_of(key) if found is ABSENT else found
+
+    def is_written(self, key: str) -> bool:
+        """Whether there is a value for it in the text."""
+        return _at(self._values, key) is not ABSENT
+
+    @property
+    def unsaved(self) -> list[str]:
+        """What is not in the file, as it would be given on the command line."""
+        known = self._unsaved
+        if known is None or known[0] is not self.recipe or known[1] is not self.document:
+            known = self._unsaved = self.recipe, self.document, self._differs_from_file()
+        return list(known[2])
+
+    @property
+    def is_lost_on_leaving(self) -> bool:
+        """Whether something was changed here that is in no file."""
+        if self.saved is None:
+            return True
+        return bool(self.unsaved) and (bool(self._edits) or self.document != self.before)
+
+    def _differs_from_file(self) -> list[str]:
+        read = None if self.saved is None else self.saved.document
+        if read is None or read.recipe is None:
+            return [] if read is not None and read == self.document else ["all of it"]
+        found = [as_override(key, theirs) for key, _, theirs in changed_fields(read.recipe, self.recipe)]
+        if not self.is_valid:
+            found.append(NO_RECIPE)
+        return found or ([LAYOUT] if not self._edits and self.document.text != read.text else [])
+
+    # -- edits
+
+    def edit(self, key: str, value: Any) -> None:
+        """Give a field another value, `REMOVED` for its default; it may be wrong.
+
+        Raises InputError where the text is not YAML or the key cannot be.
+        """
+        self._require_yaml()
+        self._edit(Edit(key, self._as_in_file(key, value)))
+
+    def change(self, values: Mapping[str, Any]) -> None:
+        """Give fields other values. Raises InputError and changes nothing if they do not fit."""
+        if not self.is_valid:
+            self.settle()
+        if self.problems:
+            raise InputError("the recipe has mistakes: mend them first, 4 shows them", file=self.name)
+        edits = [Edit(key, self._as_in_file(key, value)) for key, value in values.items()]
+        tree = copy.deepcopy(self._values)
+        for edit in edits:
+            _apply(tree, edit)
+        try:
+            _recipe_of(tree, self.document.base)
+        except ValidationError as error:
+            overridden = {as_key(key): as_override(key, value) for key, value in values.items()}
+            raise explain(error, "recipe", {}, overridden) from None
+        for edit in edits:
+            self._edit(edit)
+
+    def _edit(self, edit: Edit) -> None:
+        tree = copy.deepcopy(self._values)
+        _apply(tree, edit)
+        self._edits.append(edit)
+        self._values = tree
+        self._refused = None
+        self._unsaved = None
+        try:
+            recipe = _recipe_of(tree, self.document.base)
+        except ValidationError as error:
+            self._refused = error
+        else:
+            if recipe != self.recipe:
+                self.recipe = recipe
+
+    def _as_in_file(self, key: str, value: Any) -> Any:
+        """The default is not written where the file does not: what is taken back leaves no trace."""
+        read = None if self.saved is None else self.saved.document
+        if value is REMOVED or read is None or read.is_written(key):
+            return value
+        default = default_of(key)
+        return REMOVED if default is not None and same(default, value) else value
+
+    def job(self) -> Job | None:
+        """What has to be done for the text to follow; None where it has."""
+        if not self._edits:
+            return None
+        last: dict[str, Edit] = {}
+        for edit in self._edits:
+            structural = edit.value is REMOVED or edit.value is None or isinstance(edit.value, dict | list)
+            if structural or any(other.startswith(f"{edit.key}.") for other in last):
+                return Job(self.document, tuple(self._edits))
+            last[edit.key] = edit  # of many steps of a field only the last matters
+        return Job(self.document, tuple(last.values()))
+
+    def settle(self, job: Job | None = None, made: Document | None = None) -> None:
+        """Take the text that was made of a job; without one make it now. Raises InputError."""
+        if made is None:
+            job = self.job()
+            if job is None:
+                return
+            made = job.made()
+        if job is None or job.document is not self.document:
+            return  # undone or typed over meanwhile
+        self._put(made, job.edits[-1].key)
+
+    def has_more_than(self, job: Job) -> bool:
+        """Whether there are edits beside those of a job."""
+        return job != self.job()
+
+    def _put(self, made: Document, key: str | None) -> None:
+        read = None if self.saved is None else self.saved.document
+        if read is not None and made != read and _says_the_same(made, read):
+            made = read
+        self.history.put(made, time.monotonic(), key)
+        self._adopt()
+
+    def type_text(self, document: Document) -> None:
+        """Another text, as it was typed; it may be no recipe."""
+        self._edits.clear()
+        self.history.put(document, time.monotonic(), "text")
+        self._adopt()
+
+    def replace(self, document: Document) -> None:
+        """Another text, as a step of its own."""
+        self._edits.clear()
+        self.history.put(document, time.monotonic())
+        self._adopt()
+
+    def undo(self) -> bool:
+        """One step back; False where there is none."""
+        self.settle()
+        could = self.history.can_undo
+        self.history.undo()
+        self._adopt()
+        return could
+
+    def redo(self) -> bool:
+        """One step forth again; False where there is none."""
+        self.settle()
+        could = self.history.can_redo
+        self.history.redo()
+        self._adopt()
+        return could
+
+    def _adopt(self) -> None:
+        """The document is another."""
+        self._edits.clear()
+        self._unsaved = None
+        document = self.document
+        values = document.values
+        if values or not document.problems:
+            self._values = values
+        if document.recipe is not None and document.recipe != self.recipe:
+            self.recipe = document.recipe
+
+    def _require_yaml(self) -> None:
+        if self.problems and not self.document.values:
+            raise InputError("the text is not YAML: mend it first, y shows it", file=self.name)
+
+    # -- its file
+
+    def outside(self) -> Document | None:
+        """What the file says now if others have changed it; for a thread. Raises InputError."""
+        return None if self.saved is None else self.saved.changed()
+
+    def reload(self) -> None:
+        """Take what others have made of the file, with what was changed here.
+
+        Raises InputError where it is no recipe, or both sides changed the same.
+        """
+        theirs = self.outside()
+        if theirs is None:
+            return
+        if theirs.recipe is None:
+            raise _error(theirs)
+        self.settle()
+        if self.document == self.read:
+            self.take(theirs, theirs)
+            return
+        both = self.merged(theirs)
+        if both.conflicts:
+            keys = ", ".join(conflict.key for conflict in both.conflicts)
+            problem = f"was changed by another program, and so was here: {keys}"
+            raise InputError(problem, file=self.name, hint="4 brings both together")
+        self.take(theirs, both.document)
+
+    @property
+    def read(self) -> Document:
+        """What was last read of the file; the text as it was opened where there is none."""
+        return self.before if self.saved is None else self.saved.document
+
+    def merged(self, theirs: Document) -> Merged:
+        """Both together. Raises InputError where one is not YAML."""
+        self.settle()
+        return merged(self.read, self.document, theirs)
+
+    def take(self, theirs: Document, document: Document) -> None:
+        """Go on with `document`, having seen what the file says; what was here can be had by undo."""
+        if self.saved is not None:
+            self.saved.accept(theirs)
+        self.replace(document)
+        self.before = document if document == theirs else theirs
+
+    def save(self, *, overwrite: bool = False) -> None:
+        """Write it into its file. Raises InputError where that has been changed by others, or cannot be."""
+        self.settle()
+        if self.saved is None:
+            raise InputError("is in no file yet", file=self.name)
+        self.saved.save(self.document, overwrite=overwrite)
+        self._is_saved()
+
+    def save_as(self, path: str, *, overwrite: bool = False) -> None:
+        """Write it into another file, which it is from now on. Raises InputError."""
+        self.settle()
+        if self.saved is not None:
+            self.saved = self.saved.save_as(path, self.document, overwrite=overwrite)
+        else:
+            self.saved = write_new(path, self.document, overwrite=overwrite)
+        self.name = self.saved.file
+        if self.saved.document != self.document:
+            self.history = History(self.saved.document)
+            self._adopt()
+        self._is_saved()
+
+    def _is_saved(self) -> None:
+        self.before = self.document
+        self._unsaved = None
+
+
+def write_new(path: str, document: Document, *, overwrite: bool = False) -> Saved:
+    """Write a document that has no file yet. Raises InputError."""
+    from sftui.recipe_disk import folder_held, replace_text
+    from sftui.recipe_moved import moved
+
+    target = Path(path).expanduser().absolute()
+    if target.is_dir():
+        raise InputError("is a directory: expected the name of a file (.yaml)", file=path)
+    if not target.parent.is_dir():
+        raise InputError(f"there is no directory {str(target.parent)!r}", file=path)
+    if target.exists() and not overwrite:
+        raise InputError("is there already", file=path, hint="choose another name, or overwrite it")
+    with folder_held(target.parent, path):
+        replace_text(target.resolve(), moved(document, target.parent).text, path)
+    return Saved(path)
+
+
+def _recipe_of(values: Mapping[str, Any], base: Path | None) -> Recipe:
+    tree = copy.deepcopy(dict(values))
+    if base is not None:
+        resolve_paths(tree, base)
+    return Recipe.model_validate(tree)
+
+
+def _at(values: Mapping[str, Any], key: str) -> Any:
+    try:
+        return get(values, as_key(key))
+    except (KeyError, IndexError, TypeError, ValueError):
+        return ABSENT
+
+
+def _apply(tree: Any, edit: Edit) -> None:
+    key = as_key(edit.key)
+    if edit.value is not REMOVED:
+        put(tree, key, copy.deepcopy(edit.value))
+        expand_sources(tree)
+    elif _at(tree, edit.key) is not ABSENT:
+        parent = get(tree, key[:-1])
+        del parent[int(key[-1]) if isinstance(parent, list) else str(key[-1])]
+
+
+def _differences(document: Document, recipe: Recipe) -> dict[str, Any]:
+    """The values that a recipe has otherwise than a document."""
+    mine = document.recipe
+    tree = recipe.model_dump(mode="json")
+    old = {} if mine is None else mine.model_dump(mode="json")
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        before = old.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            found |= {f"{name}.{key}": new for key, new in value.items() if new != before.get(key)}
+        elif value != before:
+            found[name] = value
+    return found
+
+
+def _says_the_same(one: Document, other: Document) -> bool:
+    """Whether they differ in layout alone."""
+    return same(one.values, other.values) and _comments(one.view) == _comments(other.view)
+
+
+def _comments(text: str) -> Counter[str]:
+    lines: Iterable[str] = (line for line in text.split("\n") if "#" in line)
+    return Counter(line[line.index("#") :].rstrip() for line in lines)
+
+
+def _error(document: Document) -> InputError:
+    """All problems of a text in one error."""
+    problems: Sequence[Problem] = document.problems
+    first = problems[0]
+    if len(problems) == 1:
+        return InputError(first.message, file=document.file, line=first.line, key=first.key)
+    lines = [f"{len(problems)} mistakes"]
+    lines += [f"  {InputError(one.message, line=one.line, key=one.key)}" for one in problems]
+    return InputError("\n".join(lines), file=document.file)
