@@ -56,6 +56,7 @@ class MemoryScreen(Frame):
         self._bar = MemoryBar(id="bar-pane")
         self._components = ComponentList(id="components")
         self._moments = MomentList(id="moments")
+        self._change = Vertical(id="change-pane")
         self._fields = FieldList(id="fields")
         self._lines = CompareList(id="lines")
         self._lists: dict[Pane, LineList] = {
@@ -76,7 +77,7 @@ class MemoryScreen(Frame):
             with Vertical(id="components-pane") as components:
                 yield self._components
                 yield self._panels["why"]
-            with Vertical(id="change-pane") as change:
+            with self._change:
                 yield self._fields
                 yield self._panels["field-words"]
             with Vertical(id="compare-pane") as compare:
@@ -85,7 +86,7 @@ class MemoryScreen(Frame):
                 yield self._panels["box"]
             with Vertical(id="step-pane") as step:
                 yield self._moments
-        components.border_title, change.border_title = "components", "change"
+        components.border_title, self._change.border_title = "components", "change"
         compare.border_title, step.border_title = "compare", "through the step"
 
     def on_mount(self) -> None:
@@ -153,7 +154,7 @@ class MemoryScreen(Frame):
         self._fields.show(trial)
         changed = changed_fields(trial)
         words = f"{changed} tried: Enter applies, Esc undoes" if changed else "← → try another value"
-        self.query_one("#change-pane").border_subtitle = words
+        self._change.border_subtitle = words
         if found is not None:
             self._components.show(found, self._shown_moment(found))
             self._moments.show(found)
@@ -229,11 +230,6 @@ class MemoryScreen(Frame):
         """The pane that the keys go to."""
         return next((pane for pane in PANES if self.has_class(f"-at-{pane}")), "change")
 
-    @property
-    def _list(self) -> LineList:
-        """The list that the keys go to."""
-        return self._lists[self._pane]
-
     def _go_to_pane(self, pane: Pane) -> None:
         self._mark_pane(pane)
         target = self._lists[pane]
@@ -273,15 +269,15 @@ class MemoryScreen(Frame):
     def action_move(self, lines: int) -> None:
         """Up or down."""
         self._refusal = None
-        self._list.move(lines)
+        self._lists[self._pane].move(lines)
 
     def action_page(self, pages: int) -> None:
         """A screenful."""
-        self._list.page(pages)
+        self._lists[self._pane].page(pages)
 
     def action_edge(self, end: bool) -> None:
         """The first or the last."""
-        self._list.edge(end)
+        self._lists[self._pane].edge(end)
 
     def action_value(self, direction: int) -> None:
         """Try the field's next value."""

@@ -67,7 +67,7 @@ def differences(before: Recipe, after: Recipe) -> dict[str, Any]:
         if old == new:
             continue
         if old is None or new is None:
-            changes[name] = None if new is None else new.model_dump()
+            changes[name] = None if new is None else new.model_dump(exclude_defaults=True)
             continue
         for key in type(new).model_fields:
             if getattr(old, key) != getattr(new, key):

@@ -64,7 +64,7 @@ def rows_of(
 
     found: list[Row] = []
     for section in SECTIONS:
-        lines = [row for row in _of_section(made, section, unfolded) if _is_shown(row, only_changed, wanted)]
+        lines = [row for row in _of_section(made, section, {*unfolded, *(wanted or ())}) if _is_shown(row, only_changed, wanted)]
         head = _head(made, section)
         here = wanted is None or section.key in wanted
         if lines or (here and head.kind == "section" and section.optional and not head.is_default):

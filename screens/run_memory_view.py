@@ -48,7 +48,11 @@ def _sentences(status: Status, history: History) -> list[Content]:
     if not taken.moments and taken.highest is None:
         lines.append(Content.styled(f"Nothing was measured: {_why_not(status, history)}.", "$text-warning"))
     elif taken.highest is not None:
-        at = f" {AT[taken.moment]}" if taken.moment and taken.highest == taken.moments[taken.moment] else ""
+        at = ""
+        if taken.moment is not None:
+            # Between the moments, while answering say, more may have been allocated.
+            there = taken.moments[taken.moment]
+            at = f"{'' if there == taken.highest else f', {size(there)}'} {AT[taken.moment]}"
         beside = f", torch held at most {size(taken.reserved)}" if taken.reserved else ""
         lines.append(Content.assemble("allocated at most ", (size(taken.highest), "bold"), at, beside))
     if predicted is None:
@@ -94,7 +98,7 @@ def _components(taken: MemoryHistory, unit: int, width: int) -> list[Content]:
     known = predicted if predicted is not None and moment in predicted.moments else None
     told: Mapping[str, int] = {} if known is None else known.measurable(moment)
     extent = max(*told.values(), *measured.values(), 1)
-    lines = [_heading(AT[moment], unit, width)]
+    lines = [_heading("peak", unit, width)]
     for name, label in COMPONENTS.items():
         lines.append(_line(label, told.get(name), measured.get(name), extent, unit, width))
     if known is not None:
@@ -118,7 +122,7 @@ def _moments(taken: MemoryHistory, unit: int, width: int) -> list[Content]:
     }
     sizes = {name: pair for name, pair in found.items() if pair != (None, None)}
     extent = max((each or 0 for pair in sizes.values() for each in pair), default=1)
-    lines = [_heading("peaks", unit, width)]
+    lines = [_heading("moments", unit, width)]
     lines += [_line(MOMENTS[name], *pair, extent, unit, width) for name, pair in sizes.items()]
     return lines
 
@@ -126,7 +130,9 @@ def _moments(taken: MemoryHistory, unit: int, width: int) -> list[Content]:
 def _heading(title: str, unit: int, width: int) -> Content:
     columns = f"{'predicted':>{AMOUNT}}{'measured':>{AMOUNT}}"
     if _has_bytes(width):
-        columns += f"{'difference':>{BYTES}}"
+        columns += f"{'difference':>{BYTES + PERCENT}}"
+    else:
+        columns += f"{'differs':>{PERCENT}}"
     name = f"{title}, {unit_name(unit)}"
     return Content.assemble((f"{name:<{NAME}}", "bold $accent"), (f"{columns}", MUTED))
 

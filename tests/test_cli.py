@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sftui import __version__, cli, doctor, doctor_checks, machine, preflight, progress
+from sftui import __version__, cli, command_line, doctor, doctor_checks, machine, preflight, progress
 from sftui.cli import main
 from sftui.errors import InputError
 from sftui.recipe_file import load_recipe, parse_recipe
@@ -48,7 +48,7 @@ from tests.run_fixtures import (
 
 COMMANDS = [
     *("demo", "new", "recipes", "train", "preview", "check", "pack", "estimate"),
-    *("runs", "attach", "log", "stop", "resume", "doctor"),
+    *("runs", "attach", "log", "stop", "resume", "doctor", "completion"),
 ]
 FINISHED = Status(state="finished", step=9, max_steps=9, loss=0.5, started=1.0, ended=61.0)
 
@@ -133,7 +133,7 @@ def test_help_is_a_page_on_stdout(sftui: Any, command: str | None) -> None:
 
 
 def test_every_command_is_tested_here() -> None:
-    parser, commands = cli._parsers()
+    parser, commands = command_line.parsers()
     assert parser.prog == "sftui"
     assert commands == {*COMMANDS, "open"}
 

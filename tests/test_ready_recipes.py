@@ -13,18 +13,15 @@ import pytest
 from sftui.cli import main
 from sftui.devices import Machine
 from sftui.known_models import MODELS, known_model
-from sftui.memory.answer import Answer, answer
-from sftui.memory.gpus import device_of, find_gpu
-from sftui.memory.work import seconds, work
 from sftui.packing_support import refusal
 from sftui.recipe import Recipe
 from sftui.recipe_checks import check
 from sftui.recipe_file import load_recipe, ready_recipes
-from sftui.recipes_text import WIDTH, ReadyRecipe, list_ready
-from sftui.words import size
+from sftui.recipes_text import WIDTH, list_ready
+from tests.recipe_headers import answer_of, gpu_of, memory_of, minutes_of
 
 READY = {one.name: one for one in list_ready()}
-ON_GPU = [name for name, one in READY.items() if not one.gpu.startswith("none")]
+ON_GPU = [name for name, one in READY.items() if gpu_of(one) is not None]
 
 # Values that a reader must see although they are the defaults.
 MUST_SEE = {
@@ -42,17 +39,6 @@ MUST_SEE = {
 
 def recipe_of(name: str) -> Recipe:
     return load_recipe(ready_recipes() / f"{name}.yaml")
-
-
-def gpu_of(one: ReadyRecipe) -> str:
-    return one.gpu.partition(" (")[0]
-
-
-def answer_of(name: str) -> Answer:
-    recipe, one = recipe_of(name), READY[name]
-    model = known_model(recipe.model.name_or_path)
-    assert model is not None, f"{name}: its model is not in sftui.known_models"
-    return answer(recipe, model.shape, device_of(gpu_of(one)) if name in ON_GPU else None)
 
 
 def test_there_is_a_recipe_for_each_size_of_gpu_method_and_task() -> None:
@@ -74,7 +60,7 @@ def test_a_ready_recipe_says_what_for_where_how_long_and_how(name: str) -> None:
 
 @pytest.mark.parametrize("name", ON_GPU)
 def test_a_ready_recipe_fits_the_gpu_that_it_names_band_and_all(name: str) -> None:
-    found = answer_of(name)
+    found = answer_of(READY[name])
     assert found.verdict == "fits"
     written = re.search(r"\((\d+) GB\)", READY[name].gpu)
     assert written is not None and found.device is not None
@@ -83,20 +69,13 @@ def test_a_ready_recipe_fits_the_gpu_that_it_names_band_and_all(name: str) -> No
 
 @pytest.mark.parametrize("name", READY)
 def test_the_memory_in_a_ready_recipe_is_the_estimators(name: str) -> None:
-    around = answer_of(name).band
-    assert READY[name].memory == f"{size(around.typical)}, at most {size(around.high)}"
+    assert READY[name].memory == memory_of(READY[name]), "python -m tests.recipe_headers writes it anew"
 
 
 @pytest.mark.parametrize("name", ON_GPU)
 def test_the_time_in_a_ready_recipe_follows_from_the_gpus_speed(name: str) -> None:
-    """Of bins that hold four sequences each, as those of most datasets do."""
-    found, one = answer_of(name), READY[name]
-    assert found.shape is not None and found.step is not None
-    packs = found.recipe.data.packing != "none"
-    gpu, mean = find_gpu(gpu_of(one)), found.step.length // 4 if packs else None
-    tokens = found.step.tokens * found.step.accumulation
-    times = seconds(work(found.shape, found.step, mean), gpu.flops, gpu.bandwidth)
-    fast, slow = (1e6 / tokens * each / 60 for each in times)
+    one = READY[name]
+    fast, slow = minutes_of(one)
     written = re.fullmatch(r"(\d+) to (\d+) minutes a million tokens", one.time)
     assert written is not None, one.time
     assert int(written[1]) == pytest.approx(fast, abs=1, rel=0.1)
@@ -132,7 +111,7 @@ def test_a_ready_recipe_asks_nothing_of_its_model_that_the_model_cannot_do(name:
 def test_on_its_gpu_nothing_is_wrong_with_a_ready_recipe_but_that_its_data_is_not_here(
     name: str, tmp_path: Path
 ) -> None:
-    found = answer_of(name)
+    found = answer_of(READY[name])
     devices = () if found.device is None else (replace(found.device, uuid="GPU-1", index=0),)
     machine = Machine(devices, ((),) * len(devices), None, 0, 2**40, tmp_path, 2**40, tmp_path, 2**42)
     recipe = recipe_of(name)

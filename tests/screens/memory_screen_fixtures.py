@@ -97,6 +97,16 @@ def answer_to(recipe: Recipe, device: Device | None = GPU, longest: int | None =
     return answer(recipe, shape, device, longest=longest)
 
 
+def gib(size: float) -> str:
+    """As it stands in the verdict."""
+    return f"{size / GIB:.1f}".removesuffix(".0")
+
+
+def peak(made: Open, share: float = 1.0) -> str:
+    """The open recipe's, or a share of it."""
+    return gib(answer_to(made.app.recipe).estimate.peak_bytes * share)
+
+
 def on(made: Open) -> MemoryScreen:
     screen = made.app.screen_stack[0]
     assert isinstance(screen, MemoryScreen)

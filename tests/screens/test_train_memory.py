@@ -180,6 +180,13 @@ async def test_a_run_that_ran_out_of_memory_has_no_peak_in_the_list(runs: Runs) 
         assert "10.2 GiB" not in shown
 
 
+def test_more_between_the_moments_than_in_them_is_told_apart() -> None:
+    between = {"type": "memory", "gpus": [GPU], **telemetry(12 * GIB)}
+    lines = report(START, step_memory(1, *STEP), between, step=1)
+    assert lines[0].startswith("allocated at most 12.0 GiB, 10.0 GiB at the loss, torch held")
+    assert line_of(lines, "together").split()[1:3] == ["10.00", "10.00"]
+
+
 def test_an_old_run_on_a_gpu_has_its_peak_alone() -> None:
     lines = report({"type": "start"}, {"type": "memory", "gpus": [GPU], **telemetry()}, step=5)
     assert lines[0] == "allocated at most 10.0 GiB, torch held at most 12.0 GiB" and len(lines) == 2
@@ -194,7 +201,7 @@ def test_a_batch_that_did_not_fit_is_told() -> None:
 @pytest.mark.parametrize("width", [50, 60, 75, 90])
 def test_no_line_of_the_columns_is_wider_than_its_room(width: int) -> None:
     lines = report(START, step_memory(1, *STEP, factor=1.1), step=1, width=width)
-    table = lines[next(n for n, line in enumerate(lines) if line.startswith("at the loss")) :]
+    table = lines[next(n for n, line in enumerate(lines) if line.startswith("peak, ")) :]
     assert max(len(line) for line in table if not line.startswith("  ")) <= width
 
 

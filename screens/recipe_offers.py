@@ -1,0 +1,134 @@
+"""Recipes to open: one made for a dataset, those that lie here, ready ones, those of runs, the demo's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from sftui.errors import InputError
+from sftui.printable import printable
+
+if TYPE_CHECKING:
+    from .app import Workbench
+    from .open_recipe import OpenRecipe
+
+MOST_FILES, MOST_RUNS = 8, 8
+MOST_BYTES = 100_000  # of a file that may be a recipe
+NAME = 24
+
+Kind = Literal["heading", "new", "file", "ready", "run", "demo"]
+
+
+class Offer(NamedTuple):
+    """A line: `value` is a file, a ready recipe's name or a run's folder."""
+
+    kind: Kind
+    label: str
+    note: str = ""
+    value: str = ""
+
+
+def offers(here: Path, runs: Path) -> list[Offer]:
+    """All of them, under headings; for a thread. `here` is looked through for recipes, `runs` for runs."""
+    from sftui.recipes_text import list_ready
+    from sftui.runs.listing import list_runs
+
+    found = [
+        Offer("heading", "your data"),
+        Offer("new", "new recipe", "for a dataset: model, method and lengths are chosen to fit this machine"),
+    ]
+    files = _files(here)
+    if files:
+        found += [Offer("heading", f"in {here.name or here}"), *files]
+    found.append(Offer("heading", "ready recipes"))
+    found += [
+        Offer("ready", one.name, f"{one.gpu.partition(';')[0]}: {one.title}", one.name) for one in list_ready()
+    ]
+    past = [
+        Offer("run", one.run.id, one.status.state, str(one.run.path))
+        for one in islice(list_runs(runs), MOST_RUNS)
+        if one.run.recipe_file.exists()
+    ]
+    if past:
+        found += [Offer("heading", "of your last runs"), *past]
+    return [*found, Offer("heading", "to see how it works"), Offer("demo", "demo", "small, nothing to download")]
+
+
+def _files(here: Path) -> list[Offer]:
+    found = []
+    try:
+        names = sorted(here.glob("*.y*ml"))
+        for file in names:
+            if file.is_file() and file.stat().st_size < MOST_BYTES and _reads_like_one(file):
+                found.append(Offer("file", file.name, "", str(file.name)))
+    except OSError:
+        return found
+    return found[:MOST_FILES]
+
+
+def _reads_like_one(file: Path) -> bool:
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return "model" in text and "data" in text and "train" in text
+
+
+def opened(offer: Offer) -> OpenRecipe:
+    """The recipe of an offer; for a thread. Raises InputError where it cannot be read."""
+    from .open_recipe import OpenRecipe
+
+    if offer.kind == "run":
+        from sftui.runs.directory import RunDirectory
+
+        run = RunDirectory(Path(offer.value))
+        try:
+            text = run.recipe_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot be read: {error}", file=run.recipe_file) from None
+        # In no file: what a run was started with stays as it is.
+        return OpenRecipe.of_text(f"{run.id}.yaml", text, None)
+    if offer.kind == "demo":
+        from sftui import demo
+
+        text = Path(demo.RECIPE).read_text(encoding="utf-8")
+        return OpenRecipe.of_text("demo.yaml", text, Path(demo.RECIPE).parent)
+    return OpenRecipe.of_file(offer.value)
+
+
+def take(app: Workbench, offer: Offer, then: Callable[[], object] | None = None) -> None:
+    """Open what is offered, after a yes where something would be lost; `then` once it is open."""
+    lost = app.opened.lost
+
+    def go() -> None:
+        if offer.kind == "new":
+            from .recipe_new import NewRecipe
+
+            app.push_screen(NewRecipe(Path.cwd()), made)
+            return
+        found: list[OpenRecipe] = []
+        app.attempt(lambda: found.append(opened(offer)), lambda: made(found[0]))
+
+    def made(recipe: OpenRecipe | None) -> None:
+        if recipe is not None:
+            app.opened.open(recipe)
+            if then is not None:
+                then()
+
+    def answered(yes: bool | None) -> None:
+        if yes:
+            go()
+
+    if lost:
+        from .confirm import Confirm
+
+        lines = "\n".join(f"  {change}" for change in lost)
+        app.push_screen(Confirm(f"Open another recipe without saving?\n{lines}", "open", "stay"), answered)
+    else:
+        go()
+
+
+def offer_line(offer: Offer, width: int) -> list[tuple[str, str]]:
+    """A heading, or a name and what it is for."""
+    if offer.kind == "heading":
+        return [(f"{offer.label} ", "bold"), ("─" * max(0, width - len(offer.label) - 1), "faint")]
+    return [(f"  {printable(offer.label):{NAME}} ", "accent"), (printable(offer.note), "muted")]

@@ -1,0 +1,234 @@
+"""What the Recipe screen says, as text: pure functions of the recipe and its forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from textual.content import Content
+
+from sftui.printable import printable, printable_lines
+from sftui.words import count, duration, share, size
+
+from .recipe_rows import SIGNS, Row
+
+if TYPE_CHECKING:
+    from sftui.checks.finding import Finding
+    from sftui.forecast import Forecast
+    from sftui.recipe_document import Problem
+    from sftui.recipe_fields import FieldInfo
+
+Pane = Literal["form", "yaml", "difference"]
+PANES: tuple[Pane, ...] = ("form", "yaml", "difference")
+MUTED = "$foreground-muted"
+# Cells of a name and of a value in the pane of what it means.
+NAME, VALUE = 10, 18
+COLOURS = {"error": "$text-error", "warning": "$text-warning", "info": MUTED}
+VERDICTS = {
+    "fits": ("✓ fits", "$text-success"),
+    "tight": ("~ tight", "$text-warning"),
+    "no": ("✗ does not fit", "$text-error"),
+}
+
+
+# -- what it comes to
+
+
+def meaning(found: Forecast | None, state: str, width: int, *, old: bool) -> Content:
+    """A line each: memory, steps, tokens, time, disk, findings. `old`: of the recipe before."""
+    if found is None:
+        return Content.styled(printable(state.split("\n", 1)[0]) or "looking at this machine…", MUTED)
+    lines = [
+        _memory(found, state),
+        _line("steps", "" if found.steps is None else count(found.steps), *_steps_note(found)),
+        _line("tokens", _approximate(found, found.tokens), *_tokens_note(found)),
+        _line("time", _time(found), found.basis or found.no_time or "", MUTED),
+        _line("disk", "" if found.disk is None else size(found.disk.peak), "checkpoints and result", MUTED),
+        findings_line(found.findings),
+    ]
+    text = Content("\n").join(lines)
+    return text.stylize("dim") if old else text
+
+
+def meaning_in_short(found: Forecast | None, state: str, width: int, *, old: bool) -> Content:
+    """The numbers in one line, and the gravest finding or the counts in another."""
+    if found is None:
+        return Content.styled(printable(state.split("\n", 1)[0]) or "looking at this machine…", MUTED)
+    parts: list[Content] = []
+    memory = found.memory
+    if memory is not None:
+        device = memory.device
+        peak = memory.estimate.peak_bytes
+        room = "" if device is None else f" of {size(device.free_bytes)}"
+        sign, colour = VERDICTS.get(memory.verdict or "", ("", MUTED))
+        parts.append(Content.assemble(f"{size(peak)}{room} ", (sign, colour)))
+    else:
+        parts.append(Content.styled("memory not known", MUTED))
+    if found.steps is not None:
+        parts.append(Content(f"{count(found.steps)} steps"))
+    if found.tokens is not None:
+        trained = "" if found.trained_share is None else f", {share(found.trained_share)} trained"
+        parts.append(Content(f"{_approximate(found, found.tokens)} tokens{trained}"))
+    if found.seconds is not None:
+        parts.append(Content(_time(found)))
+    # What does not fit in is left out from the end, whole.
+    while len(parts) > 1 and sum(part.cell_length + 2 for part in parts) - 2 > width:
+        parts.pop()
+    text = Content("\n").join([Content("  ").join(parts), findings_line(found.findings, label=False)])
+    return text.stylize("dim") if old else text
+
+
+def _memory(found: Forecast, state: str) -> Content:
+    memory = found.memory
+    if memory is None:
+        return _line("memory", "not known", printable(state.split("\n", 1)[0]), MUTED)
+    peak = size(memory.estimate.peak_bytes)
+    device = memory.device
+    if device is None:
+        return _line("memory", peak, "no GPU here: the CPU's RAM", MUTED)
+    words, colour = VERDICTS.get(memory.verdict or "", ("", MUTED))
+    name = device.name.removeprefix("NVIDIA ").removeprefix("GeForce ")
+    head = _line("memory", f"{peak} of {size(device.free_bytes)}", "", MUTED)
+    return Content.assemble(head, (words, colour), (f"  {printable(name)}", MUTED))
+
+
+def _line(name: str, value: str, note: str, colour: str) -> Content:
+    return Content.assemble((f"{name:{NAME}}", MUTED), f"{value or '-':{VALUE}} ", (note, colour))
+
+
+def _steps_note(found: Forecast) -> tuple[str, str]:
+    if found.steps is None:
+        return "the data is not known yet", MUTED
+    return ("" if found.sequences is None else f"{count(found.sequences)} sequences in all", MUTED)
+
+
+def _tokens_note(found: Forecast) -> tuple[str, str]:
+    if found.trained_share is None:
+        return "", MUTED
+    return f"{share(found.trained_share)} trained", MUTED
+
+
+def _approximate(found: Forecast, value: int | None) -> str:
+    if value is None:
+        return ""
+    return count(value) if found.exact else f"about {count(value)}"
+
+
+def _time(found: Forecast) -> str:
+    if found.seconds is None:
+        return ""
+    fast, slow = map(duration, found.seconds)
+    if fast == slow:
+        return fast
+    begin, unit = fast.rsplit(" ", 1)
+    return f"{begin} to {slow}" if slow.endswith(f" {unit}") and " " not in begin else f"{fast} to {slow}"
+
+
+def findings_line(findings: Sequence[Finding], *, label: bool = True) -> Content:
+    """How many of each severity, and the gravest in its first words."""
+    head = (f"{'findings':{NAME}}", MUTED) if label else ("", MUTED)
+    if not findings:
+        return Content.assemble(head, ("✓ ", "$text-success"), ("nothing found", MUTED))
+    parts: list[Content | tuple[str, str]] = [head]
+    for severity, (sign, _) in SIGNS.items():
+        number = sum(finding.severity == severity for finding in findings)
+        if number:
+            parts.append((f"{sign} {number}  ", COLOURS[severity]))
+    first = findings[0]
+    parts.append((printable(f"{first.key.rpartition('.')[2]}: {first.message}"), MUTED))
+    return Content.assemble(*parts)
+
+
+# -- the field under the cursor
+
+
+def field_words(
+    row: Row | None, problems: Iterable[Problem], findings: Iterable[Finding], *, default: str
+) -> Content:
+    """What is wrong there, what it is, when to change it, its usual value, default and bounds."""
+    if row is None:
+        return Content.styled("no field is left: Esc shows all of them", MUTED)
+    parts: list[Content] = []
+    for problem in problems:
+        parts.append(Content.styled(f"✗ {printable_lines(problem.message)}", "$text-error"))
+    for finding in findings:
+        sign, _ = SIGNS[finding.severity]
+        text = Content.styled(f"{sign} {printable_lines(finding.message)}", COLOURS[finding.severity])
+        if finding.hint is not None:
+            key = "  f does that" if finding.values else ""
+            text = Content.assemble(text, "\n  ", printable_lines(finding.hint), (key, "$text-accent"))
+        parts.append(text)
+    parts.append(_about(row, default))
+    return Content("\n").join(parts)
+
+
+def _about(row: Row, default: str) -> Content:
+    if row.kind == "section" and row.section is not None:
+        words = printable(row.section.about)
+        if row.section.optional:
+            other = "makes it" if row.value is None else "makes it null"
+            words += f"\nEnter or → {other}."
+        return Content(words)
+    field = row.field
+    if field is None:
+        return Content("")
+    if row.kind == "add":
+        return Content.assemble(f"Enter adds to {field.what}: a path is typed.\n", (field.when, MUTED))
+    return Content.assemble(
+        f"{field.what}\n",
+        (f"{field.when}\n" if field.when else "", MUTED),
+        ("usual    ", MUTED),
+        f"{field.usual}\n",
+        ("default  ", MUTED),
+        f"{'none: it is required' if field.required else default}",
+        (f"   {bounds(field)}" if bounds(field) else "", MUTED),
+    )
+
+
+def bounds(field: FieldInfo) -> str:
+    """What values the field may have: `1 to 4096`, `above 0`, or its choices."""
+    if field.choices:
+        return " | ".join(field.choices)
+    low, high = field.minimum, field.maximum
+    if low is not None and high is not None and not field.above_minimum and not field.below_maximum:
+        return f"{low:g} to {high:g}"
+    words = []
+    if low is not None:
+        words.append(f"{'above' if field.above_minimum else 'at least'} {low:g}")
+    if high is not None:
+        words.append(f"{'below' if field.below_maximum else 'at most'} {high:g}")
+    if field.optional:
+        words.append("or null")
+    return " ".join(words)
+
+
+def typing_words(field: FieldInfo, problem: str | None, offered: Sequence[str], typed: str) -> Content:
+    """While a value is typed: what is wrong with it, or what it can be completed to."""
+    parts: list[Content] = []
+    if problem is not None:
+        parts.append(Content.styled(f"✗ {printable_lines(problem)}", "$text-error"))
+    if offered:
+        shown = [printable(each) for each in offered if each != typed]
+        if shown:
+            parts.append(Content.assemble(("Tab  ", "$text-accent"), ("   ".join(shown), MUTED)))
+    if not parts:
+        about = "   ".join(filter(None, (field.usual and f"usual: {field.usual}", bounds(field))))
+        parts.append(Content.assemble(("Enter takes it, Esc leaves   ", MUTED), (about, MUTED)))
+    return Content("\n").join(parts)
+
+
+def problem_lines(problems: Sequence[Problem]) -> Content:
+    """The problems of a text, each with its line."""
+    if not problems:
+        return Content.assemble(("✓ ", "$text-success"), ("the text is a recipe", MUTED))
+    lines = []
+    for one in problems:
+        place = f"line {one.line}: " if one.line is not None else ""
+        key = f"{one.key}: " if one.key else ""
+        lines.append(Content.styled(f"✗ {place}{printable_lines(key + one.message)}", "$text-error"))
+    return Content("\n").join(lines)
+
+
+def base_name(name: str) -> str:
+    """A file without its folders."""
+    return printable(name.rstrip("/").rpartition("/")[2] or name)

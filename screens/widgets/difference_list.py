@@ -1,0 +1,58 @@
+"""What differs between two texts, line by line; what is the same is folded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sftui.printable import printable
+
+from .part_list import PartList
+
+if TYPE_CHECKING:
+    from sftui.recipe_difference import Line
+
+AROUND = 2  # lines of the same around a change
+SIGNS = {"removed": ("-", "error"), "added": ("+", "success"), "same": (" ", "muted")}
+
+
+class DifferenceList(PartList):
+    """Removed lines with a minus, added ones with a plus."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._lines: tuple[tuple[str, str], ...] = ()
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """Show the lines of a difference."""
+        folded = tuple(fold(lines))
+        if folded != self._lines:
+            self._lines = folded
+            self.set_count(len(folded))
+
+    def line(self, index: int, width: int) -> list[tuple[str, str]]:
+        """One line."""
+        kind, text = self._lines[index]
+        sign, style = SIGNS.get(kind, (" ", "faint"))
+        return [(f"{sign} ", style), (printable(text), style)]
+
+
+def fold(lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """The lines that differ with those around them: (kind, text); others as `⋯ 12 lines`."""
+    near = [False] * len(lines)
+    for place, line in enumerate(lines):
+        if line.kind != "same":
+            for other in range(max(0, place - AROUND), min(len(lines), place + AROUND + 1)):
+                near[other] = True
+    found: list[tuple[str, str]] = []
+    left_out = 0
+    for line, shown in [*zip(lines, near, strict=True), (None, True)]:
+        if not shown:
+            left_out += 1
+            continue
+        if left_out:
+            found.append(("folded", f"⋯ {left_out} line{'' if left_out == 1 else 's'}"))
+            left_out = 0
+        if line is not None:
+            found.append((line.kind, line.text))
+    return found
