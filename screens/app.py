@@ -219,7 +219,7 @@ class Workbench(App[None]):
             self.screen.refresh_masthead()
 
     def read_recipe(self) -> Any:
-        """The open recipe with what others have made of its file; may run in a thread. Raises `InputError`."""
+        """The open recipe and what others have made of its file; for a thread too. Raises `InputError`."""
         return self.opened.read_again()
 
     def change(self, values: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the app knows of the open recipe: made when first asked for, saved and brought together with its file."""
+"""What the app knows of the open recipe: made when first asked for, saved, held against its file."""
 
 from __future__ import annotations
 
@@ -196,7 +196,9 @@ class Opened:
             made.saved.accept(theirs)
         elif made.job() is None and made.document == made.read:
             made.take(theirs, theirs)
-            self._app.notify(f"{made.name} was changed outside: read again, u undoes", timeout=6, markup=False)
+            self._app.notify(
+                f"{made.name} was changed outside: read again, u undoes", timeout=6, markup=False
+            )
         else:
             self.meet(theirs)
             return

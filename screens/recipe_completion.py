@@ -32,7 +32,7 @@ def completions(field: FieldInfo, text: str, base: Path) -> list[str]:
 
 
 def paths(text: str, base: Path, *, folders: bool = False) -> list[str]:
-    """Folders, and files unless only `folders` are wanted, whose paths begin as `text`; rows of data first."""
+    """Folders, and files unless only `folders` are wanted, whose paths begin as `text`; data first."""
     head, _, name = text.rpartition("/")
     shown = f"{head}/" if "/" in text else ""
     try:

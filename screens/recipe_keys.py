@@ -11,15 +11,36 @@ def _key(
 ) -> Binding:
     display = "Enter" if keys == "enter" else None
     return Binding(
-        keys, action, words, show=show, tooltip=tooltip, id=f"recipe.{id}", priority=first, key_display=display
+        keys,
+        action,
+        words,
+        show=show,
+        tooltip=tooltip,
+        id=f"recipe.{id}",
+        priority=first,
+        key_display=display,
     )
 
 
 BINDINGS: list[BindingType] = [
     _key("enter", "enter", "type", "type the value; a switch flips; + adds a source", "enter", show=True),
     _key("y", "yaml", "YAML", "the text itself, to be edited; Esc comes back", "yaml", show=True),
-    _key("d", "difference", "difference", "against the file, or a recipe of your choice", "difference", show=True),
-    _key("n", "problem(1)", "next problem", "the next field beside which something is said", "problem", show=True),
+    _key(
+        "d",
+        "difference",
+        "difference",
+        "against the file or another recipe",
+        "difference",
+        show=True,
+    ),
+    _key(
+        "n",
+        "problem(1)",
+        "next problem",
+        "the next field beside which something is said",
+        "problem",
+        show=True,
+    ),
     _key("N", "problem(-1)", "problem before", "the one before", "problem-before"),
     _key("right,l", "value(1)", "next value", "the next value, step or choice; unfold a source", "next"),
     _key("left,h", "value(-1)", "value before", "the one before; fold a source", "before"),

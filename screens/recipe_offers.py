@@ -44,7 +44,8 @@ def offers(here: Path, runs: Path) -> list[Offer]:
         found += [Offer("heading", f"in {here.name or here}"), *files]
     found.append(Offer("heading", "ready recipes"))
     found += [
-        Offer("ready", one.name, f"{one.gpu.partition(';')[0]}: {one.title}", one.name) for one in list_ready()
+        Offer("ready", one.name, f"{one.gpu.partition(';')[0]}: {one.title}", one.name)
+        for one in list_ready()
     ]
     past = [
         Offer("run", one.run.id, one.status.state, str(one.run.path))
@@ -53,23 +54,25 @@ def offers(here: Path, runs: Path) -> list[Offer]:
     ]
     if past:
         found += [Offer("heading", "of your last runs"), *past]
-    return [*found, Offer("heading", "to see how it works"), Offer("demo", "demo", "small, nothing to download")]
+    return [
+        *found,
+        Offer("heading", "to see how it works"),
+        Offer("demo", "demo", "small, nothing to download"),
+    ]
 
 
 def _files(here: Path) -> list[Offer]:
-    found = []
-    try:
-        names = sorted(here.glob("*.y*ml"))
-        for file in names:
-            if file.is_file() and file.stat().st_size < MOST_BYTES and _reads_like_one(file):
-                found.append(Offer("file", file.name, "", str(file.name)))
-    except OSError:
-        return found
-    return found[:MOST_FILES]
+    names = (file.name for file in sorted(here.glob("*.y*ml")) if _reads_like_one(file))
+    return [Offer("file", name, "", name) for name in islice(names, MOST_FILES)]
 
 
 def _reads_like_one(file: Path) -> bool:
-    text = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        if not file.is_file() or file.stat().st_size > MOST_BYTES:
+            return False
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
     return "model" in text and "data" in text and "train" in text
 
 

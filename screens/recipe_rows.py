@@ -64,7 +64,11 @@ def rows_of(
 
     found: list[Row] = []
     for section in SECTIONS:
-        lines = [row for row in _of_section(made, section, {*unfolded, *(wanted or ())}) if _is_shown(row, only_changed, wanted)]
+        lines = [
+            row
+            for row in _of_section(made, section, {*unfolded, *(wanted or ())})
+            if _is_shown(row, only_changed, wanted)
+        ]
         head = _head(made, section)
         here = wanted is None or section.key in wanted
         if lines or (here and head.kind == "section" and section.optional and not head.is_default):
@@ -85,14 +89,16 @@ def _head(made: OpenRecipe, section: SectionInfo) -> Row:
     )
 
 
-def _of_section(made: OpenRecipe, section: SectionInfo, unfolded: Collection[str]) -> Iterator[Row]:
+def _of_section(made: OpenRecipe, section: SectionInfo, unfolded: Collection[str]) -> list[Row]:
     if section.optional and made.value(section.key) is None:
-        return
+        return []
+    found: list[Row] = []
     for field in section.fields:
         if field.kind == "sources":
-            yield from _sources(made, field, unfolded)
+            found += _sources(made, field, unfolded)
         else:
-            yield _field(made, field)
+            found.append(_field(made, field))
+    return found
 
 
 def _sources(made: OpenRecipe, field: FieldInfo, unfolded: Collection[str]) -> Iterator[Row]:
@@ -207,7 +213,7 @@ def _is_path(row: Row) -> bool:
 
 
 def signs_of(findings: Mapping[str, str], rows: Collection[Row]) -> dict[int, str]:
-    """The lines beside which something is said: number and severity; of a field that is hidden at its section.
+    """The lines beside which something is said, with its severity; of a hidden field, its section's.
 
     `findings` are severities by dotted key.
     """

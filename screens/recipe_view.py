@@ -30,6 +30,11 @@ VERDICTS = {
     "no": ("✗ does not fit", "$text-error"),
 }
 
+NO_RECIPE = Content.assemble(
+    ("No recipe is open.\n\n", "bold"),
+    ("Enter opens one of these; it says at once what a run of it comes to on this machine.", MUTED),
+)
+
 
 # -- what it comes to
 
@@ -148,9 +153,7 @@ def field_words(
     """What is wrong there, what it is, when to change it, its usual value, default and bounds."""
     if row is None:
         return Content.styled("no field is left: Esc shows all of them", MUTED)
-    parts: list[Content] = []
-    for problem in problems:
-        parts.append(Content.styled(f"✗ {printable_lines(problem.message)}", "$text-error"))
+    parts = [Content.styled(f"✗ {printable_lines(one.message)}", "$text-error") for one in problems]
     for finding in findings:
         sign, _ = SIGNS[finding.severity]
         text = Content.styled(f"{sign} {printable_lines(finding.message)}", COLOURS[finding.severity])

@@ -46,13 +46,11 @@ def fold(lines: Sequence[Line]) -> list[tuple[str, str]]:
                 near[other] = True
     found: list[tuple[str, str]] = []
     left_out = 0
-    for line, shown in [*zip(lines, near, strict=True), (None, True)]:
-        if not shown:
-            left_out += 1
-            continue
-        if left_out:
+    for place, line in enumerate(lines):
+        left_out += not near[place]
+        if left_out and (near[place] or place == len(lines) - 1):
             found.append(("folded", f"⋯ {left_out} line{'' if left_out == 1 else 's'}"))
             left_out = 0
-        if line is not None:
+        if near[place]:
             found.append((line.kind, line.text))
-    return found
+    return found if any(near) else []

@@ -35,6 +35,8 @@ class FormList(PartList):
                 (place for place, row in enumerate(rows) if (row.kind, row.key) == (before.kind, before.key)),
                 self.cursor,
             )
+        elif before is None:
+            self.cursor = min(1, len(rows) - 1)  # on the first field, not on its section
         self.set_count(len(rows))
         if moved:
             self._follow_cursor()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from textual.binding import Binding
@@ -37,7 +36,7 @@ class ValueInput(Input):
         offered = self._offered
         if not offered:
             return
-        common = os.path.commonprefix(offered)
+        common = _common(offered)
         if self._at < 0 and len(common) > len(self.value):
             text = common
         else:
@@ -51,3 +50,10 @@ class ValueInput(Input):
     def action_leave(self) -> None:
         """Leave it."""
         self.post_message(self.Left())
+
+
+def _common(texts: Sequence[str]) -> str:
+    """What all begin with."""
+    first, last = min(texts), max(texts)
+    same = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), None)
+    return first if same is None else first[:same]

@@ -61,7 +61,8 @@ class YamlEditor(TextArea):
         text = super().get_line(line_index)
         if not self._styles_of:
             self._styles_of = {
-                name: self._foreground(f"yaml-editor--{name}") for name in ("key", "comment", "value", "problem")
+                name: self._foreground(f"yaml-editor--{name}")
+                for name in ("key", "comment", "value", "problem")
             }
         for begin, end, name in parts_of(text.plain):
             text.stylize(self._styles_of[name], begin, end)

@@ -582,3 +582,15 @@ async def test_the_data_screens_recipe_without_a_model_directory_does_not_stop_t
         await until(pilot, "is not known")
         await pilot.press("2")
         await until(pilot, "strategies")
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_the_chosen_gpu_is_in_view_where_the_list_opens(folder: Path, size: tuple[int, int]) -> None:
+    from sftui.memory.gpus import device_of
+
+    made = opened(folder, device=device_of("3060"))
+    async with made.run_test(size=size) as pilot:
+        await memory(made, pilot)
+        await pilot.press("d")
+        shown = await until(pilot, "RTX 3060 12GB")
+        assert "Enter chooses, Esc leaves" in shown

@@ -1,0 +1,378 @@
+"""The form of the Recipe screen: its list, the search above it, the value that is typed in place."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input
+
+from sftui.errors import InputError
+
+from . import recipe_view as view
+from .recipe_rows import Row, place_of, rows_of, signs_of
+from .widgets.form_list import FormList
+from .widgets.line_list import LineList
+from .widgets.value_input import ValueInput
+
+if TYPE_CHECKING:
+    from sftui.checks.finding import Finding
+    from sftui.recipe_document import Problem
+    from sftui.recipe_fields import FieldInfo
+
+    from .app import Workbench
+    from .open_recipe import OpenRecipe
+
+
+class Form(Vertical):
+    """Every field of the open recipe; what is changed here is told to the app."""
+
+    app: Workbench
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.list = FormList(id="fields")
+        self._search = Input(placeholder="a field's name, or a word of its help", compact=True, id="search")
+        self._input = ValueInput(id="value")
+        self._made: OpenRecipe | None = None
+        self._problems: Sequence[Problem] = ()
+        self._findings: Sequence[Finding] = ()
+        self._unfolded: set[str] = set()
+        self._only_changed = False
+        self._found: tuple[str, ...] | None = None
+        self._sections: dict[str, Any] = {}
+        self._typed: tuple[str, FieldInfo] | None = None
+        self._refusal: str | None = None
+        self._offered: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        """The search, the lines, and the input over them."""
+        yield self._search
+        yield self.list
+        yield self._input
+
+    # -- what is shown
+
+    def open(self, made: OpenRecipe | None) -> None:
+        """Another recipe."""
+        self._made = made
+        self._unfolded, self._found, self._only_changed, self._sections = set(), None, False, {}
+        self._close_search()
+
+    def show(self, problems: Sequence[Problem], findings: Sequence[Finding]) -> None:
+        """Show the values as they are now, and beside them what is said of them."""
+        made = self._made
+        if made is None:
+            return
+        self._problems, self._findings = problems, findings
+        found = None if self._found is None else frozenset(self._found)
+        rows = rows_of(made, unfolded=self._unfolded, only_changed=self._only_changed, wanted=found)
+        said = {finding.key: finding.severity for finding in reversed(findings)}
+        said |= {problem.key or "": "error" for problem in problems}
+        self.list.show(rows, signs_of(said, rows))
+        words = [f"{len(made.unsaved)} unsaved: S saves"] if made.unsaved else []
+        self.border_subtitle = "  ".join(words)
+        shown = "only what differs from the defaults: o shows all" if self._only_changed else "recipe"
+        self.border_title = shown if self._found is None else "found: Esc shows all"
+
+    @property
+    def row(self) -> Row | None:
+        """The line under the cursor."""
+        return self.list.row
+
+    @property
+    def target(self) -> Widget:
+        """What takes the keys."""
+        return self._input if self.is_typing else self.list
+
+    @property
+    def is_typing(self) -> bool:
+        """Whether a value is being typed."""
+        return self._typed is not None
+
+    def words(self) -> Content:
+        """Of the field under the cursor; while it is typed, of what is typed."""
+        if self._typed is not None:
+            return view.typing_words(self._typed[1], self._refusal, self._offered[:12], self._input.value)
+        row = self.row
+        if self._refusal is not None:
+            return Content.styled(self._refusal, "$text-warning")
+        here = self.list.cursor
+        problems = [one for one in self._problems if place_of(one.key or "", self.list.rows) == here]
+        findings = [one for one in self._findings if place_of(one.key, self.list.rows) == here]
+        default = ""
+        if row is not None and row.field is not None and not row.field.required:
+            from sftui.recipe_values import format_value
+
+            default = format_value(row.field, row.field.default)
+        return view.field_words(row, problems, findings, default=default)
+
+    @on(LineList.Moved)
+    def _moved(self) -> None:
+        self._refusal = None
+        self._leave_input()
+
+    # -- changes
+
+    def attempt(self, act: Callable[[], object]) -> None:
+        """Change something; what is refused is told."""
+        try:
+            act()
+        except InputError as error:
+            self.app.notify(str(error), severity="error", timeout=8, markup=False)
+
+    def _edit(self, key: str, value: Any) -> None:
+        self._refusal = None
+        self.attempt(lambda: self.app.opened.edit(key, value))
+
+    def step(self, direction: int, *, far: bool) -> None:
+        """The next value of the field; sources fold, a section that may be null comes or goes."""
+        row = self.row
+        if row is None or self._made is None:
+            return
+        if row.kind == "source":
+            (self._unfolded.add if direction > 0 else self._unfolded.discard)(row.source)
+            self.app.show_recipe()
+        elif row.kind == "section":
+            self._flip(row)
+        elif row.kind == "field" and row.field is not None:
+            from sftui.recipe_fields import neighbour
+
+            try:
+                value = neighbour(row.field, row.value, direction, far=far)
+            except (TypeError, ValueError):  # what is written is not a value of the field
+                value = row.field.default
+            if value != row.value or type(value) is not type(row.value):
+                self._edit(row.key, value)
+
+    def _flip(self, row: Row) -> None:
+        from sftui.recipe_document import default_of
+
+        if row.section is None or not row.section.optional:
+            return
+        if row.value is None:
+            self._edit(row.key, self._sections.get(row.key) or default_of(row.key))
+        else:
+            # What it said comes back with it.
+            self._sections[row.key] = copy.deepcopy(row.value)
+            self._edit(row.key, None)
+
+    def default(self) -> None:
+        """The default again; a source is taken out."""
+        from sftui.recipe_edit import REMOVED
+
+        row = self.row
+        if row is None or self._made is None:
+            return
+        if row.kind == "source":
+            self._edit(row.source, REMOVED)
+        elif row.kind == "field" and row.field is not None:
+            if row.field.required:
+                self.app.notify("it has no default", timeout=3)
+            elif self._made.is_written(row.key):
+                self._edit(row.key, REMOVED)
+
+    def proposal(self) -> dict[str, Any]:
+        """What a finding beside the field proposes."""
+        here = self.list.cursor
+        for finding in self._findings:
+            if finding.values and place_of(finding.key, self.list.rows) == here:
+                return dict(finding.values)
+        return {}
+
+    def next_problem(self, step: int) -> bool:
+        """Go to the next line beside which something is said; False where there is none."""
+        said = [problem.key or "" for problem in self._problems] + [one.key for one in self._findings]
+        if not said:
+            return False
+        places = {place_of(key, self.list.rows) for key in said}
+        if None in places or self._found is not None or self._only_changed:
+            self._found, self._only_changed = None, False  # it may be hidden
+            self._close_search()
+            self.show(self._problems, self._findings)
+            places = {place_of(key, self.list.rows) for key in said}
+        order = sorted(place for place in places if place is not None)
+        here = self.list.cursor
+        after = [place for place in order if place > here] if step > 0 else [p for p in order if p < here]
+        self.list.go_to((after or order)[0 if step > 0 else -1])
+        return True
+
+    # -- typing a value
+
+    def enter(self) -> None:
+        """Flip a switch or a section, type any other value."""
+        row = self.row
+        if row is None:
+            return
+        if row.kind == "section":
+            self._flip(row)
+        elif row.kind == "add":
+            self.add()
+        elif row.field is not None and row.field.kind == "switch":
+            self.step(1, far=False)
+        elif row.field is not None:
+            self._open_input(row.key, row.field, self.list.text(self.list.cursor))
+
+    def add(self) -> None:
+        """Type the path of one source more in the list under the cursor."""
+        from sftui.recipe_fields import source_fields
+
+        row, made = self.row, self._made
+        if row is None or made is None:
+            return
+        at = next(
+            (key for key in (row.key, row.source, row.source.rpartition(".")[0]) if self._lists(key)), ""
+        )
+        if not at:
+            self.app.notify("sources are added to train and eval", timeout=3)
+            return
+        place = next(n for n, one in enumerate(self.list.rows) if one.kind == "add" and one.key == at)
+        self.list.go_to(place)
+        value = made.value(at)
+        count = len(value) if isinstance(value, list) else 0
+        path = source_fields(at, count)[0]
+        self._open_input(path.key, path, "")
+
+    def _lists(self, key: str) -> bool:
+        return any(row.kind == "add" and row.key == key for row in self.list.rows)
+
+    def _open_input(self, key: str, field: FieldInfo, text: str) -> None:
+        region = self.list.value_region()
+        if region is None:
+            return
+        column, line, width = region
+        self._typed, self._refusal, self._offered = (key, field), None, []
+        top = self.list.region.y - self.content_region.y + line
+        self._input.styles.offset = (column, top)
+        self._input.styles.width = width
+        self._input.add_class("-open")
+        with self.prevent(Input.Changed):
+            self._input.value = text
+        self._input.cursor_position = len(text)
+        self._input.focus()
+        self.call_after_refresh(self._input.focus)
+        self._complete(text)
+        self._say()
+
+    def _leave_input(self) -> None:
+        if self._typed is None:
+            return
+        self._typed, self._refusal = None, None
+        self._input.remove_class("-open")
+        self.list.focus()
+
+    @on(ValueInput.Left)
+    def _left(self) -> None:
+        self._leave_input()
+        self._say()
+
+    @on(Input.Changed, "#value")
+    def _changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._refusal = self._parsed(event.value)[1]
+        self._complete(event.value)
+        self._say()
+
+    @on(Input.Submitted, "#value")
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if self._typed is None:
+            return
+        key, _ = self._typed
+        value, problem = self._parsed(event.value)
+        if problem is not None:
+            self._refusal = problem
+            self._say()
+            return
+        self._leave_input()
+        self._edit(key, value)
+
+    def _parsed(self, text: str) -> tuple[Any, str | None]:
+        """The value that a text means, or why it means none."""
+        from sftui.recipe_values import parse_value
+
+        if self._typed is None:
+            return None, None
+        try:
+            return parse_value(self._typed[1], text), None
+        except InputError as error:
+            return None, error.problem
+
+    @work(exclusive=True, group="completions")
+    async def _complete(self, text: str) -> None:
+        from .recipe_completion import completions
+
+        typed, made = self._typed, self._made
+        if typed is None or made is None:
+            return
+        base = made.document.base or Path.cwd()
+        found = await asyncio.to_thread(completions, typed[1], text, base)
+        if typed is self._typed and found != self._offered:
+            self._offered = found
+            self._input.offer(found)
+            self._say()
+
+    def _say(self) -> None:
+        """The words beside are others."""
+        self.post_message(LineList.Moved(self.list, self.list.cursor))
+
+    # -- what is left of the list
+
+    def search(self) -> None:
+        """Type what to look for."""
+        self._search.add_class("-open")
+        self._search.focus()
+
+    @on(Input.Changed, "#search")
+    def _searched(self, event: Input.Changed) -> None:
+        event.stop()
+        from sftui.recipe_fields import FIELDS, search, source_fields
+
+        text = event.value.strip()
+        if not text or self._made is None:
+            self._found = None
+        else:
+            fields = list(FIELDS)
+            for key in ("data.train", "data.eval"):
+                value = self._made.value(key)
+                for index in range(len(value) if isinstance(value, list) else 0):
+                    fields += source_fields(key, index)
+            self._found = tuple(field.key for field in search(text, fields))
+        self.show(self._problems, self._findings)
+        if self._found:
+            best = place_of(self._found[0], self.list.rows)
+            self.list.go_to(best or 0)
+        self._say()
+
+    @on(Input.Submitted, "#search")
+    def _done_searching(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.list.focus()
+
+    def _close_search(self) -> None:
+        self._search.remove_class("-open")
+        with self.prevent(Input.Changed):
+            self._search.value = ""
+
+    def toggle_only_changed(self) -> None:
+        """What differs from the defaults, or all."""
+        self._only_changed = not self._only_changed
+
+    def back(self) -> None:
+        """Out of what is typed, the search, the filter."""
+        if self.is_typing:
+            self._leave_input()
+        elif self._search.has_class("-open"):
+            self._found = None
+            self._close_search()
+            self.list.focus()
+        elif self._only_changed:
+            self._only_changed = False
