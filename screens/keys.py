@@ -25,6 +25,12 @@ NAMES = {
     "left_square_bracket": "[",
     "right_square_bracket": "]",
     "ctrl+p": "Ctrl P",
+    "ctrl+r": "Ctrl R",
+    "delete": "Del",
+    "backspace": "⌫",
+    "plus": "+",
+    "equals_sign": "=",
+    "minus": "-",
 }
 
 

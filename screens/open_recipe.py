@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,45 +14,30 @@ from sftui.errors import InputError
 from sftui.recipe import Recipe
 from sftui.recipe_difference import changed_fields
 from sftui.recipe_document import Document, Problem, as_key, default_of
-from sftui.recipe_edit import REMOVED
 from sftui.recipe_errors import explain
-from sftui.recipe_file import dump_recipe, resolve_paths
+from sftui.recipe_file import dump_recipe
 from sftui.recipe_history import History
 from sftui.recipe_merge import ABSENT, Merged, merged
-from sftui.recipe_override import get, put
 from sftui.recipe_save import as_override
 from sftui.recipe_saved import Saved
-from sftui.recipe_tree import expand_sources, same
+
+from .recipe_edits import (
+    Edit,
+    Job,
+    applied,
+    as_typed,
+    as_written,
+    differences,
+    error_of,
+    recipe_of,
+    says_the_same,
+    shortened,
+    value_at,
+    write_new,
+)
 
 LAYOUT = "comments and layout"
 NO_RECIPE = "a text that is no recipe yet"
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A value for a key; `REMOVED` for its default, or for an item of a list to go."""
-
-    key: str
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Edits whose text is to be made, which takes tens of milliseconds: for a thread."""
-
-    document: Document
-    edits: tuple[Edit, ...]
-
-    def made(self) -> Document:
-        """The document with the edits in its text. Raises InputError where it is not YAML."""
-        document = self.document
-        for edit in self.edits:
-            if edit.value is REMOVED:
-                document = document.without_value(edit.key)
-            else:
-                document = document.with_value(edit.key, edit.value)
-        _ = document.recipe  # checked here, and not where keys wait
-        return document
 
 
 class OpenRecipe:
@@ -90,9 +73,9 @@ class OpenRecipe:
             return cls.of_text(name, dump_recipe(recipe), None)
         document = saved.document
         if recipe is not None:
-            document = document.with_values(_differences(document, recipe))
+            document = document.with_values(differences(document, recipe))
         if document.recipe is None:
-            raise _error(document)
+            raise error_of(document)
         return cls(name, document, saved, document.recipe)
 
     @classmethod
@@ -100,7 +83,7 @@ class OpenRecipe:
         """A recipe that is in no file yet. Raises InputError where the text is none."""
         document = Document(text, name, base)
         if document.recipe is None:
-            raise _error(document)
+            raise error_of(document)
         return cls(name, document, None, document.recipe)
 
     # -- what it says
@@ -127,12 +110,12 @@ class OpenRecipe:
 
     def value(self, key: str) -> Any:
         """What is written at a key, be it wrong; else its default."""
-        found = _at(self._values, key)
+        found = value_at(self._values, key)
         return default_of(key) if found is ABSENT else found
 
     def is_written(self, key: str) -> bool:
         """Whether there is a value for it in the text."""
-        return _at(self._values, key) is not ABSENT
+        return value_at(self._values, key) is not ABSENT
 
     @property
     def unsaved(self) -> list[str]:
@@ -153,7 +136,7 @@ class OpenRecipe:
         read = None if self.saved is None else self.saved.document
         if read is None or read.recipe is None:
             return [] if read is not None and read == self.document else ["all of it"]
-        found = [as_override(key, theirs) for key, _, theirs in changed_fields(read.recipe, self.recipe)]
+        found = [as_typed(key, theirs) for key, _, theirs in changed_fields(read.recipe, self.recipe)]
         if not self.is_valid:
             found.append(NO_RECIPE)
         return found or ([LAYOUT] if not self._edits and self.document.text != read.text else [])
@@ -166,7 +149,7 @@ class OpenRecipe:
         Raises InputError where the text is not YAML or the key cannot be.
         """
         self._require_yaml()
-        self._edit(Edit(key, self._as_in_file(key, value)))
+        self._edit(Edit(key, self._as_written(key, value)))
 
     def change(self, values: Mapping[str, Any]) -> None:
         """Give fields other values. Raises InputError and changes nothing if they do not fit."""
@@ -174,12 +157,12 @@ class OpenRecipe:
             self.settle()
         if self.problems:
             raise InputError("the recipe has mistakes: mend them first, 4 shows them", file=self.name)
-        edits = [Edit(key, self._as_in_file(key, value)) for key, value in values.items()]
+        edits = [Edit(key, self._as_written(key, value)) for key, value in values.items()]
         tree = copy.deepcopy(self._values)
         for edit in edits:
-            _apply(tree, edit)
+            applied(tree, edit)
         try:
-            _recipe_of(tree, self.document.base)
+            recipe_of(tree, self.document.base)
         except ValidationError as error:
             overridden = {as_key(key): as_override(key, value) for key, value in values.items()}
             raise explain(error, "recipe", {}, overridden) from None
@@ -188,38 +171,25 @@ class OpenRecipe:
 
     def _edit(self, edit: Edit) -> None:
         tree = copy.deepcopy(self._values)
-        _apply(tree, edit)
+        applied(tree, edit)
         self._edits.append(edit)
         self._values = tree
         self._refused = None
         self._unsaved = None
         try:
-            recipe = _recipe_of(tree, self.document.base)
+            recipe = recipe_of(tree, self.document.base)
         except ValidationError as error:
             self._refused = error
         else:
             if recipe != self.recipe:
                 self.recipe = recipe
 
-    def _as_in_file(self, key: str, value: Any) -> Any:
-        """The default is not written where the file does not: what is taken back leaves no trace."""
-        read = None if self.saved is None else self.saved.document
-        if value is REMOVED or read is None or read.is_written(key):
-            return value
-        default = default_of(key)
-        return REMOVED if default is not None and same(default, value) else value
+    def _as_written(self, key: str, value: Any) -> Any:
+        return as_written(key, value, None if self.saved is None else self.saved.document)
 
     def job(self) -> Job | None:
         """What has to be done for the text to follow; None where it has."""
-        if not self._edits:
-            return None
-        last: dict[str, Edit] = {}
-        for edit in self._edits:
-            structural = edit.value is REMOVED or edit.value is None or isinstance(edit.value, dict | list)
-            if structural or any(other.startswith(f"{edit.key}.") for other in last):
-                return Job(self.document, tuple(self._edits))
-            last[edit.key] = edit  # of many steps of a field only the last matters
-        return Job(self.document, tuple(last.values()))
+        return Job(self.document, shortened(self._edits)) if self._edits else None
 
     def settle(self, job: Job | None = None, made: Document | None = None) -> None:
         """Take the text that was made of a job; without one make it now. Raises InputError."""
@@ -232,13 +202,9 @@ class OpenRecipe:
             return  # undone or typed over meanwhile
         self._put(made, job.edits[-1].key)
 
-    def has_more_than(self, job: Job) -> bool:
-        """Whether there are edits beside those of a job."""
-        return job != self.job()
-
     def _put(self, made: Document, key: str | None) -> None:
         read = None if self.saved is None else self.saved.document
-        if read is not None and made != read and _says_the_same(made, read):
+        if read is not None and made != read and says_the_same(made, read):
             made = read
         self.history.put(made, time.monotonic(), key)
         self._adopt()
@@ -284,7 +250,7 @@ class OpenRecipe:
 
     def _require_yaml(self) -> None:
         if self.problems and not self.document.values:
-            raise InputError("the text is not YAML: mend it first, y shows it", file=self.name)
+            raise InputError("the text is not YAML: mend it first, y shows it")
 
     # -- its file
 
@@ -301,7 +267,7 @@ class OpenRecipe:
         if theirs is None:
             return
         if theirs.recipe is None:
-            raise _error(theirs)
+            raise error_of(theirs)
         self.settle()
         if self.document == self.read:
             self.take(theirs, theirs)
@@ -354,80 +320,3 @@ class OpenRecipe:
     def _is_saved(self) -> None:
         self.before = self.document
         self._unsaved = None
-
-
-def write_new(path: str, document: Document, *, overwrite: bool = False) -> Saved:
-    """Write a document that has no file yet. Raises InputError."""
-    from sftui.recipe_disk import folder_held, replace_text
-    from sftui.recipe_moved import moved
-
-    target = Path(path).expanduser().absolute()
-    if target.is_dir():
-        raise InputError("is a directory: expected the name of a file (.yaml)", file=path)
-    if not target.parent.is_dir():
-        raise InputError(f"there is no directory {str(target.parent)!r}", file=path)
-    if target.exists() and not overwrite:
-        raise InputError("is there already", file=path, hint="choose another name, or overwrite it")
-    with folder_held(target.parent, path):
-        replace_text(target.resolve(), moved(document, target.parent).text, path)
-    return Saved(path)
-
-
-def _recipe_of(values: Mapping[str, Any], base: Path | None) -> Recipe:
-    tree = copy.deepcopy(dict(values))
-    if base is not None:
-        resolve_paths(tree, base)
-    return Recipe.model_validate(tree)
-
-
-def _at(values: Mapping[str, Any], key: str) -> Any:
-    try:
-        return get(values, as_key(key))
-    except (KeyError, IndexError, TypeError, ValueError):
-        return ABSENT
-
-
-def _apply(tree: Any, edit: Edit) -> None:
-    key = as_key(edit.key)
-    if edit.value is not REMOVED:
-        put(tree, key, copy.deepcopy(edit.value))
-        expand_sources(tree)
-    elif _at(tree, edit.key) is not ABSENT:
-        parent = get(tree, key[:-1])
-        del parent[int(key[-1]) if isinstance(parent, list) else str(key[-1])]
-
-
-def _differences(document: Document, recipe: Recipe) -> dict[str, Any]:
-    """The values that a recipe has otherwise than a document."""
-    mine = document.recipe
-    tree = recipe.model_dump(mode="json")
-    old = {} if mine is None else mine.model_dump(mode="json")
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        before = old.get(name)
-        if isinstance(value, dict) and isinstance(before, dict):
-            found |= {f"{name}.{key}": new for key, new in value.items() if new != before.get(key)}
-        elif value != before:
-            found[name] = value
-    return found
-
-
-def _says_the_same(one: Document, other: Document) -> bool:
-    """Whether they differ in layout alone."""
-    return same(one.values, other.values) and _comments(one.view) == _comments(other.view)
-
-
-def _comments(text: str) -> Counter[str]:
-    lines: Iterable[str] = (line for line in text.split("\n") if "#" in line)
-    return Counter(line[line.index("#") :].rstrip() for line in lines)
-
-
-def _error(document: Document) -> InputError:
-    """All problems of a text in one error."""
-    problems: Sequence[Problem] = document.problems
-    first = problems[0]
-    if len(problems) == 1:
-        return InputError(first.message, file=document.file, line=first.line, key=first.key)
-    lines = [f"{len(problems)} mistakes"]
-    lines += [f"  {InputError(one.message, line=one.line, key=one.key)}" for one in problems]
-    return InputError("\n".join(lines), file=document.file)

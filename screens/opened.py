@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,7 @@ class Opened:
     def open(self, made: OpenRecipe) -> None:
         """Another recipe takes its place."""
         self._made = made
+        self._app.folder = Path(made.recipe.output_dir).absolute()
         self._app.dataset.forget()
         self._app.show_recipe()
 
@@ -120,29 +121,29 @@ class Opened:
 
     # -- its file
 
-    def save(self, then: Callable[[], object] | None = None) -> None:
+    def save(self) -> None:
         """Write what was changed into the file; one without a file gets one."""
         made, app = self.now, self._app
         if made is None:
             app.notify("no recipe is open", timeout=3)
         elif made.saved is None or made.saved.ready:
-            self.save_as(then)
+            self.save_as()
         elif not (unsaved := made.unsaved):
             app.notify("nothing has been changed", timeout=3)
         elif made.is_valid:
-            self._save(made, unsaved, then)
+            self._save(made, unsaved)
         else:
             from .confirm import Confirm
 
             def answered(yes: bool | None) -> None:
                 if yes:
-                    self._save(made, unsaved, then)
+                    self._save(made, unsaved)
 
             count = len(made.problems)
             words = f"{count} mistake{'' if count == 1 else 's'}"
             app.push_screen(Confirm(f"The text is no recipe yet: {words}. Save it?", "save"), answered)
 
-    def _save(self, made: OpenRecipe, unsaved: list[str], then: Callable[[], object] | None) -> None:
+    def _save(self, made: OpenRecipe, unsaved: list[str]) -> None:
         app = self._app
         outside: list[Document] = []
 
@@ -159,12 +160,10 @@ class Opened:
                 return
             app.show_recipe()
             app.notify(f"saved into {made.name}: {'  '.join(unsaved)}", timeout=4, markup=False)
-            if then is not None:
-                then()
 
         app.attempt(save, saved)
 
-    def save_as(self, then: Callable[[], object] | None = None) -> None:
+    def save_as(self) -> None:
         """Ask for a file and write it there; that is the recipe's file from now on."""
         made, app = self.now, self._app
         if made is None:
@@ -176,8 +175,6 @@ class Opened:
             if path is not None:
                 app.show_recipe()
                 app.notify(f"saved as {path}", timeout=4, markup=False)
-                if then is not None:
-                    then()
 
         app.push_screen(SaveAs(made, Path.cwd()), done)
 

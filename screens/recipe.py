@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual import events, on
@@ -14,10 +12,9 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widget import Widget
 
-from sftui.errors import InputError
-
 from . import recipe_view as view
 from .frame import Frame
+from .recipe_empty import OffersPane
 from .recipe_facts import Facts
 from .recipe_form import Form
 from .recipe_keys import ACTIONS, BINDINGS, OF_FIELD, WITHOUT_RECIPE
@@ -26,13 +23,11 @@ from .recipe_text import TextPane
 from .recipe_view import PANES, Pane
 from .widgets.difference_list import DifferenceList
 from .widgets.line_list import LineList
-from .widgets.offer_list import OfferList
 from .widgets.panel import Panel
 
 if TYPE_CHECKING:
     from sftui.checks.finding import Finding
     from sftui.recipe_difference import Comparable
-    from sftui.recipe_document import Problem
 
     from .data_choices import Item
     from .open_recipe import OpenRecipe
@@ -55,27 +50,25 @@ class RecipeScreen(Frame):
         self._form = Form(id="form-pane")
         self._text = TextPane(id="yaml-pane")
         self._difference = DifferenceList(id="difference")
-        self._offers = OfferList(id="offers")
+        self._empty = OffersPane(id="empty")
         self._against: tuple[str, Comparable] | None = None
-        self._panels = {name: Panel(id=name) for name in ("subject", "meaning", "about", "empty-words")}
+        self._panels = {name: Panel(id=name) for name in ("subject", "meaning", "about")}
+        self._boxes = {name: Vertical(id=f"{name}-pane") for name in ("meaning", "about", "difference")}
         self._applicable: tuple[bool, ...] = ()
 
     def compose_body(self) -> ComposeResult:
         """Subject; the form, what it means, the field; the text and what differs."""
         yield self._panels["subject"]
-        with Vertical(id="empty"):
-            yield self._panels["empty-words"]
-            yield self._offers
+        yield self._empty
         with Container(id="middle"):
             yield self._form
-            with Vertical(id="meaning-pane") as meaning:
+            with self._boxes["meaning"]:
                 yield self._panels["meaning"]
-            with Vertical(id="about-pane") as about:
+            with self._boxes["about"]:
                 yield self._panels["about"]
             yield self._text
-            with Vertical(id="difference-pane"):
+            with self._boxes["difference"]:
                 yield self._difference
-        meaning.border_title, about.border_title = "what it means here", "field"
 
     def on_mount(self) -> None:
         """What reads model and data is imported and started after the first paint."""
@@ -98,19 +91,12 @@ class RecipeScreen(Frame):
     def _look(self) -> None:
         recipe = self.app.recipe
         if recipe is None:
-            self._start(self._list_offers, "offers")
+            self._start(self._empty.look, "offers")
             return
         self._start(partial(self._facts.model.watch, str(recipe.output_dir)), "machine")
         self._facts.look(self.app.folder)
         self.app.dataset.want()
         self.adopt()
-
-    async def _list_offers(self) -> None:
-        from .recipe_offers import offers
-
-        found = await asyncio.to_thread(offers, Path.cwd(), self.app.folder)
-        self._offers.show(found)
-        self._offers.focus()
 
     def _start(self, work: Callable[[], Awaitable[None]], group: str) -> None:
         self.run_worker(work, group=group, exclusive=True)
@@ -147,14 +133,13 @@ class RecipeScreen(Frame):
         made = self._made
         self.set_class(made is None, "-empty")
         if made is None:
-            self._panels["empty-words"].show(view.NO_RECIPE)
             self._refresh_keys()
             return
         problems = made.problems
         self._form.show(problems, self._findings)
         self._text.show(problems)
         self._show_meaning()
-        if self.query_one("#difference-pane").display:
+        if self._boxes["difference"].display:
             self._show_difference(made)
         self._show_field()
         self._refresh_keys()
@@ -173,7 +158,7 @@ class RecipeScreen(Frame):
         words = view.meaning if self.has_class("-wide") else view.meaning_in_short
         panel.show(words(found, self._facts.state, panel.size.width, old=old))
         title = "what it means here" if made.is_valid else "what it meant before the mistake"
-        self.query_one("#meaning-pane").border_title = title
+        self._boxes["meaning"].border_title = title
         subject = Content.assemble(
             (view.base_name(made.name), "bold"),
             (f"  {len(made.unsaved)} unsaved" if made.unsaved else "", "$text-accent"),
@@ -182,6 +167,7 @@ class RecipeScreen(Frame):
         self._panels["subject"].show(subject)
 
     @on(LineList.Moved, "#fields")
+    @on(Form.Said)
     def _show_field(self) -> None:
         """The field under the cursor."""
         made, row = self._made, self._form.row
@@ -189,7 +175,7 @@ class RecipeScreen(Frame):
             return
         self._panels["about"].show(self._form.words())
         title = row.key if row is not None and row.key else "recipe"
-        self.query_one("#about-pane").border_title = title
+        self._boxes["about"].border_title = title
         if row is not None and self._pane == "form":
             self._text.go_to(made.document.line(row.key) if row.key else 1)
 
@@ -199,7 +185,7 @@ class RecipeScreen(Frame):
         name, other = self._against or (view.base_name(made.name), made.read)
         self._difference.show(difference(other, made.document))
         same = "" if self._difference.count else ": the same"
-        pane = self.query_one("#difference-pane")
+        pane = self._boxes["difference"]
         pane.border_title = f"difference from {name}{same}"
         pane.border_subtitle = "c chooses another" if self._pane == "difference" else ""
 
@@ -226,17 +212,18 @@ class RecipeScreen(Frame):
         if self._pane == "yaml" and pane != "yaml":
             self._text.flush()
         self._mark_pane(pane)
-        target = self._offers if self._made is None else self._target(pane)
+        target = self._empty.list if self._made is None else self._target(pane)
         target.focus()
         self.call_after_refresh(target.focus)  # what was hidden until now can take it once it is laid out
         self.call_after_refresh(self._show)
 
     def _mark_pane(self, pane: Pane) -> None:
-        for one in PANES:
-            self.set_class(one == pane, f"-at-{one}")
-        if pane != "form":
-            self.set_class(pane == "yaml", "-with-yaml")
-            self.set_class(pane == "difference", "-with-difference")
+        kept = {name for name in self.classes if not name.startswith("-at-")}
+        if pane == "yaml":
+            kept.discard("-with-difference")
+        elif pane == "difference":
+            kept.add("-with-difference")
+        self.set_classes(kept | {f"-at-{pane}"})  # at once: each class that changes costs a look at all
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """A click leads to another pane."""
@@ -253,6 +240,10 @@ class RecipeScreen(Frame):
             return action in WITHOUT_RECIPE
         if action == "pane":
             return not self._form.is_typing
+        if action == "back":
+            return self._pane != "form" or self._form.can_go_back
+        if action == "enter":
+            return self._pane != "yaml"
         return action not in OF_FIELD or self._pane == "form"
 
     # -- keys
@@ -260,7 +251,7 @@ class RecipeScreen(Frame):
     @property
     def _list(self) -> LineList:
         if self._made is None:
-            return self._offers
+            return self._empty.list
         return self._difference if self._pane == "difference" else self._form.list
 
     def action_pane(self, step: int) -> None:
@@ -299,7 +290,7 @@ class RecipeScreen(Frame):
     @on(LineList.Chosen, "#offers")
     def action_enter(self) -> None:
         """Type a value, flip a switch; open what is offered."""
-        offer = self._offers.offer
+        offer = self._empty.list.offer
         if self._made is None:
             if offer is not None:
                 take(self.app, offer)
@@ -331,7 +322,7 @@ class RecipeScreen(Frame):
 
     def action_search(self) -> None:
         """Find fields."""
-        self._go_to_pane("form")
+        self._mark_pane("form")
         self._form.search()
 
     def action_only_changed(self) -> None:
@@ -349,11 +340,14 @@ class RecipeScreen(Frame):
 
     def _step_in_history(self, name: str, nothing: str) -> None:
         made = self._made
-        if made is not None:
+
+        def step() -> None:
             if getattr(made, name)():
                 self.app.show_recipe()
             else:
                 self.notify(nothing, timeout=3)
+
+        self._form.attempt(step)
 
     def action_save_as(self) -> None:
         """Into another file."""
@@ -371,21 +365,11 @@ class RecipeScreen(Frame):
 
     def action_editor(self) -> None:
         """The text in a person's own editor."""
-        from .recipe_editor import edited
+        from .recipe_editor import edit
 
-        made = self._made
-        if made is None:
-            return
         self._text.flush()
-        try:
-            made.settle()
-            text = edited(self.app, made.document.view, made.name)
-        except InputError as error:
-            self.notify(str(error), severity="error", timeout=10, markup=False)
-            return
-        if text is not None:
-            made.replace(made.document.with_text(text))
-            self.app.show_recipe()
+        if self._made is not None:
+            edit(self.app, self._made)
 
     def action_open(self) -> None:
         """Another recipe."""
@@ -406,7 +390,3 @@ class RecipeScreen(Frame):
             self._go_to_pane("difference")
 
         ask_for_comparison(self.app, chosen)
-
-    def problems_at(self, key: str) -> list[Problem]:
-        """What is wrong at a key."""
-        return [] if self._made is None else [one for one in self._made.problems if one.key == key]

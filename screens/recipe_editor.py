@@ -16,8 +16,22 @@ from sftui.errors import InputError
 
 if TYPE_CHECKING:
     from .app import Workbench
+    from .open_recipe import OpenRecipe
 
 FALLBACKS = ("nano", "vim", "vi")
+
+
+def edit(app: Workbench, made: OpenRecipe) -> None:
+    """Let a person edit the recipe's text there; what goes wrong is told."""
+    try:
+        made.settle()
+        text = edited(app, made.document.view, made.name)
+    except InputError as error:
+        app.notify(str(error), severity="error", timeout=10, markup=False)
+        return
+    if text is not None:
+        made.replace(made.document.with_text(text))
+        app.show_recipe()
 
 
 def editor_command() -> list[str]:

@@ -122,8 +122,7 @@ class Facts:
         """Follow another recipe."""
         self.model.want_shape(recipe, again=True)
         before, self._asked = self._asked, recipe
-        batches = None if before is None else before.training
-        if before is None or before.data != recipe.data or batches != recipe.training:
+        if before is None or before.data != recipe.data or _batches(before) != _batches(recipe):
             self.follow()
         elif before is not recipe:
             self.renew()
@@ -193,3 +192,13 @@ class Facts:
 
     def _mends_of(self, found: Forecast) -> bool:
         return any(finding.code in ("out-of-memory", "memory-tight") for finding in found.findings)
+
+
+def _batches(recipe: Recipe) -> tuple[int, int, int]:
+    """What of the training a plan depends on."""
+    training = recipe.training
+    return (
+        training.per_device_train_batch_size,
+        training.gradient_accumulation_steps,
+        training.num_processes,
+    )

@@ -12,6 +12,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -37,6 +38,9 @@ class Form(Vertical):
 
     app: Workbench
 
+    class Said(Message):
+        """There are other words on the field: see `words`."""
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.list = FormList(id="fields")
@@ -50,6 +54,7 @@ class Form(Vertical):
         self._found: tuple[str, ...] | None = None
         self._sections: dict[str, Any] = {}
         self._typed: tuple[str, FieldInfo] | None = None
+        self._typed_at: int | None = None
         self._refusal: str | None = None
         self._offered: list[str] = []
 
@@ -117,8 +122,9 @@ class Form(Vertical):
 
     @on(LineList.Moved)
     def _moved(self) -> None:
-        self._refusal = None
-        self._leave_input()
+        if self._typed_at != self.list.cursor:
+            self._refusal = None
+            self._leave_input()
 
     # -- changes
 
@@ -245,14 +251,9 @@ class Form(Vertical):
         return any(row.kind == "add" and row.key == key for row in self.list.rows)
 
     def _open_input(self, key: str, field: FieldInfo, text: str) -> None:
-        region = self.list.value_region()
-        if region is None:
-            return
-        column, line, width = region
         self._typed, self._refusal, self._offered = (key, field), None, []
-        top = self.list.region.y - self.content_region.y + line
-        self._input.styles.offset = (column, top)
-        self._input.styles.width = width
+        self._typed_at = self.list.cursor
+        self._place_input()
         self._input.add_class("-open")
         with self.prevent(Input.Changed):
             self._input.value = text
@@ -262,10 +263,21 @@ class Form(Vertical):
         self._complete(text)
         self._say()
 
+    def _place_input(self) -> None:
+        """Over the value under the cursor."""
+        column, line, width = self.list.value_region()
+        self._input.styles.offset = (column, self.list.region.y - self.content_region.y + line)
+        self._input.styles.width = width
+
+    def on_resize(self) -> None:
+        """The value that is typed stands elsewhere now."""
+        if self.is_typing:
+            self.call_after_refresh(self._place_input)
+
     def _leave_input(self) -> None:
         if self._typed is None:
             return
-        self._typed, self._refusal = None, None
+        self._typed, self._typed_at, self._refusal = None, None, None
         self._input.remove_class("-open")
         self.list.focus()
 
@@ -322,14 +334,14 @@ class Form(Vertical):
 
     def _say(self) -> None:
         """The words beside are others."""
-        self.post_message(LineList.Moved(self.list, self.list.cursor))
+        self.post_message(self.Said())
 
     # -- what is left of the list
 
     def search(self) -> None:
         """Type what to look for."""
         self._search.add_class("-open")
-        self._search.focus()
+        self.call_after_refresh(self._search.focus)  # once it is laid out it can take it
 
     @on(Input.Changed, "#search")
     def _searched(self, event: Input.Changed) -> None:
@@ -366,11 +378,17 @@ class Form(Vertical):
         """What differs from the defaults, or all."""
         self._only_changed = not self._only_changed
 
+    @property
+    def can_go_back(self) -> bool:
+        """Whether there is a layer to leave."""
+        filtered = self._only_changed or self._found is not None
+        return filtered or self.is_typing or self._search.has_class("-open")
+
     def back(self) -> None:
         """Out of what is typed, the search, the filter."""
         if self.is_typing:
             self._leave_input()
-        elif self._search.has_class("-open"):
+        elif self._search.has_class("-open") or self._found is not None:
             self._found = None
             self._close_search()
             self.list.focus()

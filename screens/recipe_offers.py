@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -22,7 +21,7 @@ Kind = Literal["heading", "new", "file", "ready", "run", "demo"]
 
 
 class Offer(NamedTuple):
-    """A line: `value` is a file, a ready recipe's name or a run's folder."""
+    """A line: `value` is a file, a ready recipe's name, a run's folder or, of the demo, that of runs."""
 
     kind: Kind
     label: str
@@ -57,7 +56,7 @@ def offers(here: Path, runs: Path) -> list[Offer]:
     return [
         *found,
         Offer("heading", "to see how it works"),
-        Offer("demo", "demo", "small, nothing to download"),
+        Offer("demo", "demo", "small, nothing to download", str(runs)),
     ]
 
 
@@ -92,14 +91,18 @@ def opened(offer: Offer) -> OpenRecipe:
         return OpenRecipe.of_text(f"{run.id}.yaml", text, None)
     if offer.kind == "demo":
         from sftui import demo
+        from sftui.recipe_document import Document
 
-        text = Path(demo.RECIPE).read_text(encoding="utf-8")
-        return OpenRecipe.of_text("demo.yaml", text, Path(demo.RECIPE).parent)
+        file = Path(demo.RECIPE)
+        document = Document(file.read_text(encoding="utf-8"), "demo.yaml", file.parent)
+        # Its model and rows lie within sftui; its runs must not.
+        document = document.with_value("output_dir", offer.value)
+        return OpenRecipe.of_text("demo.yaml", document.text, file.parent)
     return OpenRecipe.of_file(offer.value)
 
 
-def take(app: Workbench, offer: Offer, then: Callable[[], object] | None = None) -> None:
-    """Open what is offered, after a yes where something would be lost; `then` once it is open."""
+def take(app: Workbench, offer: Offer) -> None:
+    """Open what is offered, after a yes where something would be lost."""
     lost = app.opened.lost
 
     def go() -> None:
@@ -114,8 +117,6 @@ def take(app: Workbench, offer: Offer, then: Callable[[], object] | None = None)
     def made(recipe: OpenRecipe | None) -> None:
         if recipe is not None:
             app.opened.open(recipe)
-            if then is not None:
-                then()
 
     def answered(yes: bool | None) -> None:
         if yes:

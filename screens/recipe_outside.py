@@ -8,6 +8,7 @@ from sftui.errors import InputError, shorten
 from sftui.printable import printable
 
 from .data_choices import Choice, Item
+from .recipe_view import base_name
 
 if TYPE_CHECKING:
     from sftui.recipe_document import Document
@@ -35,7 +36,8 @@ def ask(app: Workbench, made: OpenRecipe, theirs: Document) -> None:
             _tell(app, both, item)
         app.show_recipe()
 
-    app.push_screen(Choice(f"{made.name} was changed by another program", items(both), "mine"), chosen)
+    title = f"{base_name(made.name)} was changed by another program"
+    app.push_screen(Choice(title, items(both), "mine"), chosen)
 
 
 def items(both: Merged | None) -> list[Item]:

@@ -85,7 +85,7 @@ def _head(made: OpenRecipe, section: SectionInfo) -> Row:
         section=section,
         value=value,
         is_default=value is not None,
-        changed=section.optional and _differs(made, section.key, value),
+        changed=section.optional and (made.read.value(section.key) is None) != (value is None),
     )
 
 

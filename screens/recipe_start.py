@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 WARNING_SECONDS = 15
 NAME = 10
+# Lines of the box beside those that scroll: border, padding, the last words.
+AROUND = 7
 
 
 def ask_to_start(app: Workbench) -> None:
@@ -43,8 +45,18 @@ def ask_to_start(app: Workbench) -> None:
     if made is None:
         app.notify("no recipe is open: 4 offers some", timeout=4)
         return
-    made.settle()
-    app.push_screen(StartRun(made), lambda run: None if run is None else app.open_run(run))
+    try:
+        made.settle()
+    except InputError as error:
+        app.notify(str(error), severity="error", timeout=8, markup=False)
+        return
+
+    def started(run: RunDirectory | None) -> None:
+        if run is not None:
+            app.folder = run.path.parent  # where the recipe has its runs now
+            app.open_run(run)
+
+    app.push_screen(StartRun(made), started)
 
 
 class StartRun(Dialog["RunDirectory | None"]):
@@ -75,6 +87,10 @@ class StartRun(Dialog["RunDirectory | None"]):
             yield self._last
         box.border_title = "start a run"
         box.border_subtitle = "Enter starts, Esc leaves"
+
+    def on_resize(self) -> None:
+        """The last line stays in view."""
+        self.query_one(VerticalScroll).styles.max_height = max(3, self.size.height * 9 // 10 - AROUND)
 
     def on_mount(self) -> None:
         """Ask what it comes to."""

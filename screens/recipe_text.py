@@ -61,6 +61,7 @@ class TextPane(Vertical):
         if document != self._shown and not self.is_ahead:
             self._load(document)
         self._problems.show(view.problem_lines(problems))
+        self._problems.set_class(bool(problems), "-wrong")
         self.editor.show_problems(frozenset(one.line for one in problems if one.line is not None))
         self.border_title = "YAML"
         self.border_subtitle = "Esc: form" if self.editor.has_focus else "y edits it"

@@ -47,7 +47,7 @@ def meaning(found: Forecast | None, state: str, width: int, *, old: bool) -> Con
         _memory(found, state),
         _line("steps", "" if found.steps is None else count(found.steps), *_steps_note(found)),
         _line("tokens", _approximate(found, found.tokens), *_tokens_note(found)),
-        _line("time", _time(found), found.basis or found.no_time or "", MUTED),
+        _line("time", _time(found), found.basis or _in_two(found.no_time or "", width - NAME), MUTED),
         _line("disk", "" if found.disk is None else size(found.disk.peak), "checkpoints and result", MUTED),
         findings_line(found.findings),
     ]
@@ -59,34 +59,37 @@ def meaning_in_short(found: Forecast | None, state: str, width: int, *, old: boo
     """The numbers in one line, and the gravest finding or the counts in another."""
     if found is None:
         return Content.styled(printable(state.split("\n", 1)[0]) or "looking at this machine…", MUTED)
-    parts: list[Content] = []
     memory = found.memory
     if memory is not None:
         device = memory.device
-        peak = memory.estimate.peak_bytes
-        room = "" if device is None else f" of {size(device.free_bytes)}"
         sign, colour = VERDICTS.get(memory.verdict or "", ("", MUTED))
-        parts.append(Content.assemble(f"{size(peak)}{room} ", (sign, colour)))
+        peak = size(memory.estimate.peak_bytes)
+        room = "" if device is None else size(device.free_bytes)
+        value, unit = peak.rsplit(" ", 1)
+        held = f"{value} of {room}" if room.endswith(f" {unit}") else f"{peak} of {room}" if room else peak
+        parts = {"memory": Content.assemble(held, (f" {sign}" if sign else "", colour))}
     else:
-        parts.append(Content.styled("memory not known", MUTED))
+        parts = {"memory": Content.styled("memory not known", MUTED)}
     if found.steps is not None:
-        parts.append(Content(f"{count(found.steps)} steps"))
+        parts["steps"] = Content(f"{count(found.steps)} steps")
     if found.tokens is not None:
-        trained = "" if found.trained_share is None else f", {share(found.trained_share)} trained"
-        parts.append(Content(f"{_approximate(found, found.tokens)} tokens{trained}"))
+        parts["tokens"] = Content(f"{_approximate(found, found.tokens)} tokens")
+    if found.trained_share is not None:
+        parts["trained"] = Content(f"{share(found.trained_share)} trained")
     if found.seconds is not None:
-        parts.append(Content(_time(found)))
-    # What does not fit in is left out from the end, whole.
-    while len(parts) > 1 and sum(part.cell_length + 2 for part in parts) - 2 > width:
-        parts.pop()
-    text = Content("\n").join([Content("  ").join(parts), findings_line(found.findings, label=False)])
+        parts["time"] = Content(_time(found))
+    for name in ("trained", "tokens", "time"):  # what gives way, whole, where it is narrow
+        if sum(part.cell_length + 2 for part in parts.values()) - 2 > width:
+            parts.pop(name, None)
+    numbers = Content("  ").join(parts.values())
+    text = Content("\n").join([numbers, findings_line(found.findings, label=False)])
     return text.stylize("dim") if old else text
 
 
 def _memory(found: Forecast, state: str) -> Content:
     memory = found.memory
     if memory is None:
-        return _line("memory", "not known", printable(state.split("\n", 1)[0]), MUTED)
+        return _line("memory", "", printable(state.split("\n", 1)[0]) or "not known", MUTED)
     peak = size(memory.estimate.peak_bytes)
     device = memory.device
     if device is None:
@@ -98,7 +101,17 @@ def _memory(found: Forecast, state: str) -> Content:
 
 
 def _line(name: str, value: str, note: str, colour: str) -> Content:
-    return Content.assemble((f"{name:{NAME}}", MUTED), f"{value or '-':{VALUE}} ", (note, colour))
+    """Without a value the note has its room."""
+    cells = f"{value:{VALUE}} " if value else ""
+    return Content.assemble((f"{name:{NAME}}", MUTED), cells, (note, colour))
+
+
+def _in_two(words: str, width: int) -> str:
+    """Words in one line or two, the second below the first."""
+    if len(words) <= width:
+        return words
+    at = words.rfind(" ", 0, width)
+    return f"{words[:at]}\n{'':{NAME}}{words[at + 1 :]}" if at > 0 else words
 
 
 def _steps_note(found: Forecast) -> tuple[str, str]:
@@ -126,7 +139,8 @@ def _time(found: Forecast) -> str:
     if fast == slow:
         return fast
     begin, unit = fast.rsplit(" ", 1)
-    return f"{begin} to {slow}" if slow.endswith(f" {unit}") and " " not in begin else f"{fast} to {slow}"
+    same_unit = " " not in begin and slow.count(" ") == 1 and slow.endswith(f" {unit}")
+    return f"{begin if same_unit else fast} to {slow}"
 
 
 def findings_line(findings: Sequence[Finding], *, label: bool = True) -> Content:
@@ -214,9 +228,10 @@ def typing_words(field: FieldInfo, problem: str | None, offered: Sequence[str], 
         shown = [printable(each) for each in offered if each != typed]
         if shown:
             parts.append(Content.assemble(("Tab  ", "$text-accent"), ("   ".join(shown), MUTED)))
-    if not parts:
-        about = "   ".join(filter(None, (field.usual and f"usual: {field.usual}", bounds(field))))
-        parts.append(Content.assemble(("Enter takes it, Esc leaves   ", MUTED), (about, MUTED)))
+    parts.append(Content(field.what))
+    parts.append(Content.assemble(("usual    ", MUTED), field.usual))
+    if bounds(field):
+        parts.append(Content.assemble(("bounds   ", MUTED), bounds(field)))
     return Content("\n").join(parts)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sftui.printable import printable
 
-from .part_list import PartList
+from .word_list import WordList
 
 if TYPE_CHECKING:
     from sftui.recipe_difference import Line
@@ -16,7 +16,7 @@ AROUND = 2  # lines of the same around a change
 SIGNS = {"removed": ("-", "error"), "added": ("+", "success"), "same": (" ", "muted")}
 
 
-class DifferenceList(PartList):
+class DifferenceList(WordList):
     """Removed lines with a minus, added ones with a plus."""
 
     def __init__(self, *, id: str | None = None) -> None:

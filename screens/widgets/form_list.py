@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..recipe_rows import NAME, Row, row_line, shown_value
-from .part_list import PartList
+from .word_list import WordList
 
 
-class FormList(PartList):
+class FormList(WordList):
     """Names and values; beside a field the sign of the worst that is said of it."""
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -47,11 +47,10 @@ class FormList(PartList):
             self._texts[index] = shown_value(self.rows[index])
         return self._texts[index]
 
-    def value_region(self) -> tuple[int, int, int] | None:
+    def value_region(self) -> tuple[int, int, int]:
         """Where the value under the cursor stands within the list: column, line, cells."""
         line = self.cursor - round(self.scroll_y)
-        width = self.scrollable_content_region.width
-        return (NAME + 4, line, width - NAME - 4) if 0 <= line < self.size.height else None
+        return NAME + 5, line, self.scrollable_content_region.width - NAME - 5
 
     def line(self, index: int, width: int) -> list[tuple[str, str]]:
         """One row."""

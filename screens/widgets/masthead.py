@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from textual.content import Content
 from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widget import Widget
+
+_MEMORY = re.compile(r"\S+/\S+ GiB$")  # what is used of it
+_STAR = 3  # cells
 
 
 class Masthead(Widget):
@@ -43,7 +48,7 @@ class Masthead(Widget):
         return container.width
 
     def render(self) -> Content:
-        """One line; the recipe gives way first where it is narrow."""
+        """One line. Where it is narrow the recipe gives way first, then all of the device but its memory."""
         parts = [Content.styled(" sftui ", "bold $accent")]
         for digit, title, mode in self._tabs:
             label = Content(f" {digit} {title} ")
@@ -53,6 +58,9 @@ class Masthead(Widget):
             )
         left = Content("").join(parts)
         right = Content(f"{self.device} ")
+        if left.cell_length + right.cell_length + _STAR > self.size.width:
+            memory = _MEMORY.search(self.device)
+            right = Content(f"{memory[0]} " if memory else "")
         room = self.size.width - left.cell_length - right.cell_length
         middle = Content(_fitting(self.recipe, room - 4))
         gap = max(1, room - middle.cell_length)
@@ -62,5 +70,7 @@ class Masthead(Widget):
 
 
 def _fitting(name: str, room: int) -> str:
-    """The end of a name that is too long, so that its star stays; nothing where that says nothing."""
-    return name if len(name) <= room else f"…{name[len(name) - room + 1 :]}" if room > 7 else ""
+    """The end of a name that is too long, so that its star stays; the star alone where there is no room."""
+    if len(name) <= room:
+        return name
+    return f"…{name[len(name) - room + 1 :]}" if room > 7 else "*" if name.endswith("*") else ""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..recipe_offers import Offer, offer_line
-from .part_list import PartList
+from .word_list import WordList
 
 
-class OfferList(PartList):
+class OfferList(WordList):
     """A line a recipe; the cursor stands on none of the headings."""
 
     def __init__(self, *, id: str | None = None) -> None:

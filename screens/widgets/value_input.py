@@ -13,9 +13,18 @@ class ValueInput(Input):
     """An `Input` whose Tab completes; it tells when it is left by Esc."""
 
     BINDINGS = [
-        Binding("tab", "complete(1)", "complete", show=False, priority=True, id="value.complete"),
+        Binding(
+            "tab",
+            "complete(1)",
+            "complete",
+            key_display="Tab",
+            priority=True,
+            tooltip="complete what is typed, then the next",
+            id="value.complete",
+        ),
         Binding("shift+tab", "complete(-1)", "the one before", show=False, priority=True, id="value.before"),
-        Binding("escape", "leave", "leave", show=False, id="value.leave"),
+        Binding("enter", "submit", "take", key_display="Enter", id="value.take"),
+        Binding("escape", "leave", "leave", key_display="Esc", id="value.leave"),
     ]
 
     class Left(Message):

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from sftui.memory.band import Band, Verdict, band, verdict
 from sftui.memory.closed_form import estimate
 from sftui.memory.config_file import Unknown, config_file, shape_of_model
 from sftui.memory.device import Device
 from sftui.memory.estimate import Estimate
+from sftui.memory.known import NOTHING, Known
 from sftui.memory.measured import Measured
 from sftui.memory.shape import ModelShape
 from sftui.memory.simulated import cached, simulated
-from sftui.memory.step import StepSpec, step_of
+from sftui.memory.step import StepSpec
 from sftui.recipe import Recipe
 
 Source = Literal["closed form", "simulation"]
@@ -28,8 +29,9 @@ class Answer:
     """The memory of a recipe's step on a device, and how sure that is.
 
     `shape` and `step` are None where the closed form does not know the model and the simulation answered.
-    `same` are measured runs of the same model and step on this device, the newest first. `verdict` is None
-    without a device.
+    `same` are measured runs of the same model and step on this device, but for the length of their sequences:
+    those of the same length first, then the newest. `verdict` is None without a device. `known` is what the
+    step follows from beside the recipe.
     """
 
     recipe: Recipe
@@ -41,6 +43,19 @@ class Answer:
     band: Band
     verdict: Verdict | None
     same: tuple[Measured, ...]
+    known: Known = NOTHING
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest sequence, or bin, that the estimate is for."""
+        most = self.recipe.data.max_length
+        return min(self.known.longest or most, most) if self.length_from == "data" else most
+
+    @property
+    def length_from(self) -> Literal["data", "max_length"]:
+        """Whether the data's longest sequence is known, or all rows are taken to be of max_length."""
+        unpacked = self.recipe.data.packing == "none"
+        return "data" if self.known.longest and unpacked else "max_length"
 
 
 @lru_cache(maxsize=16)
@@ -61,15 +76,17 @@ def answer(
     device: Device | None,
     *,
     longest: int | None = None,
+    longest_held_out: int | None = None,
     history: Sequence[Measured] = (),
 ) -> Answer:
     """The closed form's answer; about 2 ms.
 
-    `longest` is the longest sequence of the data in tokens, where it is known; `history` is what
-    `measured_on` found for the device.
+    `longest` is the longest sequence that is trained on in tokens, where it is known, `longest_held_out` the
+    longest that is evaluated; `history` is what `measured_on` found for the device.
     """
-    step = step_of(recipe, shape, length=longest)
-    return _answer(recipe, shape, step, estimate(shape, step), "closed form", device, history)
+    known = _known(device, longest, longest_held_out)
+    step = known.step(recipe, shape)
+    return _answer(recipe, shape, known, estimate(shape, step), "closed form", device, history)
 
 
 def simulated_answer(
@@ -77,6 +94,7 @@ def simulated_answer(
     device: Device | None,
     *,
     longest: int | None = None,
+    longest_held_out: int | None = None,
     history: Sequence[Measured] = (),
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Answer:
@@ -84,8 +102,9 @@ def simulated_answer(
 
     Raises InputError where the model cannot be simulated, CancelledError once `cancelled` is true.
     """
-    found = simulated(recipe, _asked(recipe, longest), cancelled=cancelled)
-    return _simulated(recipe, found, device, longest, history)
+    known = _known(device, longest, longest_held_out)
+    found = simulated(recipe, _asked(recipe, known), cancelled=cancelled)
+    return _simulated(recipe, found, device, known, history)
 
 
 def answer_at_hand(
@@ -93,6 +112,7 @@ def answer_at_hand(
     device: Device | None,
     *,
     longest: int | None = None,
+    longest_held_out: int | None = None,
     history: Sequence[Measured] = (),
 ) -> Answer | None:
     """The closed form's answer, for a model that it does not know that of a simulation of earlier; some ms.
@@ -101,40 +121,47 @@ def answer_at_hand(
     """
     shape = known_shape(recipe.model.name_or_path, recipe.model.revision)
     if isinstance(shape, ModelShape):
-        return answer(recipe, shape, device, longest=longest, history=history)
-    found = cached(recipe, _asked(recipe, longest))
-    return None if found is None else _simulated(recipe, found, device, longest, history)
+        return answer(
+            recipe, shape, device, longest=longest, longest_held_out=longest_held_out, history=history
+        )
+    known = _known(device, longest, longest_held_out)
+    found = cached(recipe, _asked(recipe, known))
+    return None if found is None else _simulated(recipe, found, device, known, history)
 
 
-def _asked(recipe: Recipe, longest: int | None) -> dict[str, int]:
+def _known(device: Device | None, longest: int | None, longest_held_out: int | None) -> Known:
+    return Known(longest, longest_held_out, None if device is None else device.capability)
+
+
+def _asked(recipe: Recipe, known: Known) -> dict[str, int]:
     """What the simulation is asked beyond the recipe."""
-    if not longest or recipe.data.packing != "none":
+    if not known.longest or recipe.data.packing != "none":
         return {}
-    return {"length": min(longest, recipe.data.max_length)}
+    return {"length": min(known.longest, recipe.data.max_length)}
 
 
 def _simulated(
-    recipe: Recipe, found: Estimate, device: Device | None, longest: int | None, history: Sequence[Measured]
+    recipe: Recipe, found: Estimate, device: Device | None, known: Known, history: Sequence[Measured]
 ) -> Answer:
     shape = known_shape(recipe.model.name_or_path, recipe.model.revision)
-    known = shape if isinstance(shape, ModelShape) else None
-    step = None if known is None else step_of(recipe, known, length=longest)
-    return _answer(recipe, known, step, found, "simulation", device, history)
+    layers = shape if isinstance(shape, ModelShape) else None
+    return _answer(recipe, layers, known, found, "simulation", device, history)
 
 
 def _answer(
     recipe: Recipe,
     shape: ModelShape | None,
-    step: StepSpec | None,
+    known: Known,
     found: Estimate,
     source: Source,
     device: Device | None,
     history: Sequence[Measured],
 ) -> Answer:
+    step = None if shape is None else known.step(recipe, shape)
     around = band(found.peak_bytes, recipe.training.loss, history)
     decided = None if device is None else verdict(around, device)
     same = () if step is None else _same(history, recipe, step)
-    return Answer(recipe, shape, step, found, source, device, around, decided, same)
+    return Answer(recipe, shape, step, found, source, device, around, decided, same, known)
 
 
 def _same(history: Sequence[Measured], recipe: Recipe, step: StepSpec) -> tuple[Measured, ...]:
@@ -142,5 +169,22 @@ def _same(history: Sequence[Measured], recipe: Recipe, step: StepSpec) -> tuple[
         return ()
     config = config_digest(recipe.model.name_or_path, recipe.model.revision)
     # As it comes back from a file: lists for tuples.
-    wanted = json.loads(json.dumps(asdict(step)))
-    return tuple(one for one in history if one.config == config and one.step == wanted)
+    wanted = _without_lengths(json.loads(json.dumps(asdict(step))))
+    found = [one for one in history if one.config == config and _matches(one.step, wanted)]
+    return tuple(sorted(found, key=lambda one: one.step.get("length") != step.length))
+
+
+def _without_lengths(step: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a step that are the recipe's: how long its sequences are is the data's."""
+    fields = {name: value for name, value in step.items() if name != "length"}
+    evaluation = fields.get("evaluation")
+    if isinstance(evaluation, Mapping):
+        fields["evaluation"] = {name: value for name, value in evaluation.items() if name != "length"}
+    return fields
+
+
+def _matches(step: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a run's step has these fields; one that is kept by an earlier version may have fewer."""
+    return bool(step) and all(
+        name in wanted and wanted[name] == value for name, value in _without_lengths(step).items()
+    )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from sftui.memory.band import Fits
 from sftui.memory.closed_form import estimate
 from sftui.memory.estimate import Estimate
+from sftui.memory.known import NOTHING, Known
 from sftui.memory.levers import RESULTS, Lever, Result, Values, changed, levers
 from sftui.memory.shape import ModelShape
-from sftui.memory.step import StepSpec, step_of
+from sftui.memory.step import StepSpec
 from sftui.memory.work import typical_seconds
 from sftui.recipe import Overlength, Recipe
-
-Fits = Callable[[Estimate], bool]
 
 _LONGER_ONES: dict[Overlength, str] = {
     "drop": "longer sequences are dropped",
@@ -42,13 +42,13 @@ class Change:
     recipe: Recipe
 
 
-def changes(recipe: Recipe, shape: ModelShape, found: Estimate, longest: int | None = None) -> list[Change]:
+def changes(recipe: Recipe, shape: ModelShape, found: Estimate, known: Known = NOTHING) -> list[Change]:
     """Every single change that lowers the peak of `found`, the estimate of this recipe.
 
     In the order of what they cost in time, in percent; equals in that of what they change, then of what they
-    save. `longest` is the longest sequence of the data in tokens, where it is known.
+    save.
     """
-    start = _State(recipe, shape, longest)
+    start = _State(recipe, shape, known)
     made = []
     for lever in levers(recipe, shape, start.spec):
         for place in lever.shown:
@@ -59,7 +59,7 @@ def changes(recipe: Recipe, shape: ModelShape, found: Estimate, longest: int | N
 
 
 def cheapest(
-    recipe: Recipe, shape: ModelShape, fits: Fits, longest: int | None = None
+    recipe: Recipe, shape: ModelShape, fits: Fits, known: Known = NOTHING
 ) -> list[Change] | None:
     """The changes that make a recipe fit: none if it does already, None where nothing helps.
 
@@ -67,8 +67,8 @@ def cheapest(
     longer still; of changes of one kind those come first that cost the least time. None can be left out.
     `saves` and `slower` of each are after those before it. Takes 10 to 70 ms.
     """
-    start = _State(recipe, shape, longest)
-    if fits(start.estimate):
+    start = _State(recipe, shape, known)
+    if start.held_by(fits):
         return []
     found = _applied(start, fits)
     if found is None:
@@ -78,7 +78,7 @@ def cheapest(
     for one in order:
         rest = [each for each in found if each is not one]
         state = _with(start, rest)
-        if state is not None and fits(state.estimate):
+        if state is not None and state.held_by(fits):
             found = rest
         else:
             milder = _milder(start, found, one, fits)
@@ -89,12 +89,12 @@ def cheapest(
 class _State:
     """A recipe with what follows from it, computed when it is asked for."""
 
-    def __init__(self, recipe: Recipe, shape: ModelShape, longest: int | None) -> None:
-        self.recipe, self.shape, self.longest = recipe, shape, longest
+    def __init__(self, recipe: Recipe, shape: ModelShape, known: Known) -> None:
+        self.recipe, self.shape, self.known = recipe, shape, known
 
     @cached_property
     def spec(self) -> StepSpec:
-        return step_of(self.recipe, self.shape, length=self.longest)
+        return self.known.step(self.recipe, self.shape)
 
     @cached_property
     def estimate(self) -> Estimate:
@@ -104,9 +104,12 @@ class _State:
     def seconds(self) -> float:
         return typical_seconds(self.shape, self.spec)
 
+    def held_by(self, fits: Fits) -> bool:
+        return fits(self.recipe, self.estimate)
+
     def changed(self, values: Values) -> _State | None:
         made = changed(self.recipe, values)
-        return None if made is None else _State(made, self.shape, self.longest)
+        return None if made is None else _State(made, self.shape, self.known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ def _applied(start: _State, fits: Fits) -> list[_Applied] | None:
     """Levers at their strongest, one after the other, until it fits."""
     found: list[_Applied] = []
     state, tried = start, set[str]()
-    while not fits(state.estimate):
+    while not state.held_by(fits):
         nearest: tuple[tuple[int, float], _State, _Applied] | None = None
         for lever in levers(state.recipe, state.shape, state.spec):
             rank = RESULTS.index(lever.result)
@@ -158,7 +161,7 @@ def _listed(start: _State, applied: list[_Applied]) -> list[Change]:
         made = _change(state, one.lever, one.values, state.estimate)
         assert made is not None, "it was made before"
         listed.append(made)
-        state = _State(made.recipe, state.shape, state.longest)
+        state = _State(made.recipe, state.shape, state.known)
     return listed
 
 
@@ -168,7 +171,7 @@ def _milder(start: _State, applied: list[_Applied], one: _Applied, fits: Fits) -
     def tried(place: int) -> tuple[_Applied, _State] | None:
         other = _Applied(one.lever, one.lever.options[place], one.slower)
         state = _with(start, [other if each is one else each for each in applied])
-        return (other, state) if state is not None and fits(state.estimate) else None
+        return (other, state) if state is not None and state.held_by(fits) else None
 
     last = len(one.lever.options) - 1
     if not one.lever.ordered:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sftui.memory.changes import Fits
+from sftui.memory.band import Fits
 from sftui.memory.closed_form import estimate
 from sftui.memory.estimate import Component, Estimate
+from sftui.memory.known import NOTHING, Known
 from sftui.memory.levers import LARGEST_BATCH, LENGTH_STEP, LONGEST, batch_values, batches, changed
 from sftui.memory.shape import ModelShape
-from sftui.memory.step import step_of
 from sftui.recipe import AdapterSection, Recipe
 
 Method = Literal["full", "LoRA", "QLoRA"]
@@ -44,11 +44,11 @@ class Line:
     total: bool = False
 
 
-def largest_batch(recipe: Recipe, shape: ModelShape, fits: Fits, longest: int | None = None) -> Fit | None:
+def largest_batch(recipe: Recipe, shape: ModelShape, fits: Fits, known: Known = NOTHING) -> Fit | None:
     """The largest micro-batch whose effective batch is the recipe's; None where not even one row fits."""
 
     def at(size: int) -> tuple[Recipe, Estimate] | None:
-        return _fitting(recipe, shape, batch_values(recipe, size), fits, longest)
+        return _fitting(recipe, shape, batch_values(recipe, size), fits, known)
 
     sizes = batches(recipe)
     whole = sizes[0]
@@ -67,14 +67,17 @@ def largest_batch(recipe: Recipe, shape: ModelShape, fits: Fits, longest: int | 
     return Fit(size, batch_values(recipe, size), *best, largest)
 
 
-def longest(recipe: Recipe, shape: ModelShape, fits: Fits, limit: int = LONGEST) -> Fit | None:
+def longest(
+    recipe: Recipe, shape: ModelShape, fits: Fits, limit: int = LONGEST, known: Known = NOTHING
+) -> Fit | None:
     """The longest max_length at the recipe's batch, a multiple of 64 up to `limit`; None where none fits.
 
     Every row is as long as that. `limit`: the longest position that the model was made for.
     """
+    full = Known(capability=known.capability)
 
     def at(count: int) -> tuple[Recipe, Estimate] | None:
-        return _fitting(recipe, shape, {"data.max_length": count * LENGTH_STEP}, fits, None)
+        return _fitting(recipe, shape, {"data.max_length": count * LENGTH_STEP}, fits, full)
 
     most = limit // LENGTH_STEP
     if most < 1 or at(1) is None:
@@ -89,7 +92,7 @@ def longest(recipe: Recipe, shape: ModelShape, fits: Fits, limit: int = LONGEST)
 
 
 def methods(
-    recipe: Recipe, shape: ModelShape, longest: int | None = None
+    recipe: Recipe, shape: ModelShape, known: Known = NOTHING
 ) -> dict[Method, tuple[Recipe, Estimate]]:
     """All weights in bfloat16, LoRA and QLoRA of this model, all else as in the recipe."""
     adapter = (recipe.adapter or AdapterSection()).model_dump(mode="json")
@@ -102,7 +105,7 @@ def methods(
     for name, values in differing.items():
         made = changed(recipe, values)
         assert made is not None, "a method that every recipe can have"
-        found[name] = made, estimate(shape, step_of(made, shape, length=longest))
+        found[name] = made, estimate(shape, known.step(made, shape))
     return found
 
 
@@ -112,9 +115,10 @@ def rule_of_thumb(shape: ModelShape, recipe: Recipe, longest: int | None = None)
     Bytes in bfloat16 with AdamW, whose moments are of the weights' type. The last lines are of the recipe's
     batch: what a step takes besides, and its peak, where not all of the lines above are there at once.
     """
-    made = changed(methods(recipe, shape, longest)["full"][0], {"training.optim": "adamw_torch_fused"})
+    known = Known(longest)
+    made = changed(methods(recipe, shape, known)["full"][0], {"training.optim": "adamw_torch_fused"})
     assert made is not None, "an optimizer that every recipe can have"
-    found = estimate(shape, step_of(made, shape, length=longest))
+    found = estimate(shape, known.step(made, shape))
     count = found.parameters.total
     passing = max(sum(parts[name] for name in _PASSING) for parts in found.moments.values())
     return (
@@ -129,13 +133,13 @@ def rule_of_thumb(shape: ModelShape, recipe: Recipe, longest: int | None = None)
 
 
 def _fitting(
-    recipe: Recipe, shape: ModelShape, values: Mapping[str, Any], fits: Fits, longest: int | None
+    recipe: Recipe, shape: ModelShape, values: Mapping[str, Any], fits: Fits, known: Known
 ) -> tuple[Recipe, Estimate] | None:
     made = changed(recipe, values)
     if made is None:
         return None
-    found = estimate(shape, step_of(made, shape, length=longest))
-    return (made, found) if fits(found) else None
+    found = estimate(shape, known.step(made, shape))
+    return (made, found) if fits(made, found) else None
 
 
 def _first(count: int, holds: Callable[[int], bool]) -> int | None:

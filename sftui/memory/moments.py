@@ -19,9 +19,8 @@ from sftui.memory.step import EvaluationSpec, Kernel, Layout, StepSpec, fused_ke
 from sftui.memory.tape import BLOCK, rounded
 from sftui.memory.weights import WIDTHS, Held
 
-# cuBLAS keeps a workspace for each handle, and a step has two: the backward pass runs in a thread of its own
-# (CUDABlas.cpp, getChosenWorkspaceSize, before sm_90).
-WORKSPACE = 2 * 8_519_680
+# Of cuBLAS, each with a workspace: the backward pass runs in a thread of its own.
+HANDLES = 2
 
 # Numbers on the device: what the loss is divided by; the loss itself and its gradient.
 _COUNT, _LOSS = BLOCK, 2 * BLOCK
@@ -88,7 +87,7 @@ def moments_of(step: Step) -> dict[Moment, Breakdown]:
         "adapter": held.adapter // share,
         "gradients": copies,
         "optimizer": optimizer.states // share,
-        "workspace": WORKSPACE,
+        "workspace": HANDLES * spec.cublas_workspace,
     }
     moments: dict[Moment, Breakdown] = {"load": _loaded(step)}
     batch = _batch_bytes(spec) * spec.accumulation

@@ -16,6 +16,8 @@ Half = Literal["bfloat16", "float16"]
 
 LARGEST_FLASH_HEAD = 256  # of the flash attention kernels that torch brings
 LOSS_CHUNK = 1024  # tokens
+# Bytes that cuBLAS keeps for each handle (CUDABlas.cpp, getChosenWorkspaceSize).
+_CUBLAS, _CUBLAS_SM90 = 8_519_680, 32 * 2**20
 # Of a chunk: beyond this many, logits take most of the memory without making the products any faster.
 _CHUNK_LOGITS = 2**26
 _SMALLEST_CHUNK = 128  # tokens: fewer leave a GPU idle
@@ -51,7 +53,8 @@ class StepSpec:
     mask, or a mask of the layout; with `windows` it takes sliding windows by itself, without it (sdpa) a
     layer whose window is no longer than `length` gets a dense mask. `checkpointing`: 0 none, n runs every
     n-th layer again in the backward pass; the others keep their activations. `weighted`: tokens have
-    weights. `shard`: weights, gradients and states divided over `processes` (FSDP).
+    weights. `shard`: weights, gradients and states divided over `processes` (FSDP). `capability`: CUDA's, of
+    the device; None for one before 9.0.
     """
 
     rows: int
@@ -74,6 +77,12 @@ class StepSpec:
     processes: int = 1
     shard: bool = False
     evaluation: EvaluationSpec | None = None
+    capability: tuple[int, int] | None = None
+
+    @property
+    def cublas_workspace(self) -> int:
+        """Bytes of one workspace of cuBLAS on the device."""
+        return _CUBLAS_SM90 if self.capability is not None and self.capability >= (9, 0) else _CUBLAS
 
     @property
     def tokens(self) -> int:
@@ -86,15 +95,24 @@ class StepSpec:
         return "float32" if self.master_float32 else self.dtype
 
 
-def step_of(recipe: Recipe, shape: ModelShape, *, length: int | None = None) -> StepSpec:
+def step_of(
+    recipe: Recipe,
+    shape: ModelShape,
+    *,
+    length: int | None = None,
+    evaluation_length: int | None = None,
+    capability: tuple[int, int] | None = None,
+) -> StepSpec:
     """The step of a recipe on a CUDA device of compute capability 8.0 or higher.
 
-    `length` is that of the longest sequence, where it is known; else every row is `data.max_length` tokens.
+    `length` is that of the longest sequence that is trained on, `evaluation_length` of the longest held out,
+    where they are known; else every row is `data.max_length` tokens.
     """
     model, data, training = recipe.model, recipe.data, recipe.training
     longest = min(length, data.max_length) if length and data.packing == "none" else data.max_length
     rows = training.per_device_train_batch_size
     layout, attention, windows = _attention(recipe, shape, rows)
+    longest_held_out = min(evaluation_length or data.max_length, data.max_length)
     held_out = bool(data.eval or data.eval_fraction) and training.eval_strategy != "no"
     return StepSpec(
         rows=rows,
@@ -115,7 +133,8 @@ def step_of(recipe: Recipe, shape: ModelShape, *, length: int | None = None) -> 
         optimizer=training.optim,
         accumulation=training.gradient_accumulation_steps,
         processes=training.num_processes,
-        evaluation=EvaluationSpec(training.per_device_eval_batch_size, longest) if held_out else None,
+        evaluation=EvaluationSpec(training.per_device_eval_batch_size, longest_held_out) if held_out else None,
+        capability=capability,
     )
 
 

@@ -10,7 +10,7 @@ from sftui import words
 from sftui.memory.changes import Change
 from sftui.memory.estimate import COMPONENTS, Component, Estimate
 from sftui.memory.modules import plan
-from sftui.memory.moments import BACKWARD, WORKSPACE
+from sftui.memory.moments import BACKWARD, HANDLES
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import StepSpec
 from sftui.memory.weights import WIDTHS
@@ -164,8 +164,8 @@ def _dequantization(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
 
 def _workspace(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
     size = found.components["workspace"]
-    rest = size - WORKSPACE
-    text = f"2 cuBLAS workspaces x {WORKSPACE // 2:,} B"
+    rest = size - HANDLES * spec.cublas_workspace
+    text = f"{HANDLES} cuBLAS workspaces x {spec.cublas_workspace:,} B"
     return (
         f"{text} + {words.size(rest)} in a kernel = {words.size(size)}"
         if rest > 0

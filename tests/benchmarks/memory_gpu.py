@@ -302,13 +302,14 @@ def predict(file: Path) -> None:
             continue
         recipe, config = question(case, report["device"]["name"] == "cpu")
         where = tuple(capability) if capability else None
-        estimate = simulate(config, step_for(recipe, config, {}), recipe, capability=where)
-        step = [estimate.at(moment) for moment in estimate.moments if moment not in ("load", "save")]
+        step = step_for(recipe, config, {"capability": where})
+        estimate = simulate(config, step, recipe, workspaces=where is not None)
+        moments = [estimate.at(moment) for moment in estimate.moments if moment not in ("load", "save")]
         result["simulated"] = {moment: estimate.at(moment) for moment in estimate.moments}
-        difference = max(step) / result["peak_bytes"] - 1
+        difference = max(moments) / result["peak_bytes"] - 1
         off.append(abs(difference))
         print(
-            f"{result['case']:44} {result['peak_bytes'] / 1e9:9.3f} {max(step) / 1e9:9.3f} {difference:+8.2%}"
+            f"{result['case']:44} {result['peak_bytes'] / 1e9:9.3f} {max(moments) / 1e9:9.3f} {difference:+8.2%}"
             f"  reserved {result['reserved_bytes'] / result['peak_bytes']:.2f}"
         )
     off.sort()

@@ -38,9 +38,9 @@ def recipe(**sections: Any) -> Recipe:
     return Recipe.model_validate(tree)
 
 
-def within(size: float) -> Callable[[Estimate], bool]:
+def within(size: float) -> Callable[[Recipe, Estimate], bool]:
     """Whether a step fits a device of so many bytes."""
-    return lambda found: found.peak_bytes <= size
+    return lambda _, found: found.peak_bytes <= size
 
 
 def forget() -> None:

@@ -128,7 +128,7 @@ def test_a_fit_takes_few_estimates_and_less_than_fifty_milliseconds(
 ) -> None:
     asked: list[Estimate] = []
 
-    def fits(found: Estimate) -> bool:
+    def fits(_: Recipe, found: Estimate) -> bool:
         asked.append(found)
         return found.peak_bytes <= 40e9
 

@@ -415,7 +415,7 @@ async def test_the_mouse_switches_screens_opens_runs_and_drags_a_range(runs: Run
         await pilot.mouse_up(main, offset=(50, 8))
         await pilot.pause(0.1)
         assert main.x_range is not None and 0 < main.x_range[0] < main.x_range[1] < 120
-        await pilot.click("Masthead", offset=(47, 0))
+        await pilot.click("Masthead", offset=(57, 0))
         await until(pilot, "1 run, 1 running")
         await pilot.click("#table", offset=(5, 1))
         await pilot.click("#table", offset=(5, 1))

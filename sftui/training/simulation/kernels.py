@@ -14,12 +14,6 @@ import torch
 from sftui.memory.estimate import Component
 from sftui.training.simulation.counting import Answer, Workspace, rounded
 
-CUBLAS_WORKSPACE = (
-    8_519_680  # a handle and stream before sm_90, where it is 32 MiB (CUDABlas, getChosenWorkspaceSize)
-)
-CUBLAS_WORKSPACE_SM90 = 32 * 2**20
-_HANDLES = 2  # autograd's backward pass runs in a thread of its own, with a handle of its own
-
 SORTED_EMBEDDING = 3072  # indices; more are sorted first (EmbeddingBackwardKernel.cu)
 _ROWS_OF_A_WARP = 10
 _ABSMAX_8BIT = 7  # place in the arguments of gemm_4bit, which a mode gets by place however they were given
@@ -27,11 +21,6 @@ FUSED_4BIT = 128  # rows; the fused 4-bit product of bitsandbytes is taken up to
 
 Arguments = tuple[Any, ...]
 Options = dict[str, Any]
-
-
-def cublas(capability: tuple[int, int]) -> int:
-    """Bytes of the workspaces that cuBLAS keeps in torch's allocator on such a GPU."""
-    return _HANDLES * (CUBLAS_WORKSPACE_SM90 if capability >= (9, 0) else CUBLAS_WORKSPACE)
 
 
 def _flash_backward(args: Arguments, kwargs: Options, result: Any) -> tuple[int, Component]:

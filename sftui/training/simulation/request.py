@@ -27,15 +27,21 @@ def read_recipe(values: Any) -> Recipe:
 
 
 def step_for(recipe: Recipe, config: Any, changes: Mapping[str, Any]) -> StepSpec:
-    """The step of the recipe for a model of this configuration, with `changes` to its fields."""
+    """The step of the recipe for a model of this configuration, with `changes` to its fields.
+
+    `evaluation_length` among them is what `step_of` takes.
+    """
     found = shape_of(config.to_dict())
     shape = found if isinstance(found, ModelShape) else _plain_shape(config)
-    step = step_of(recipe, shape)
+    changes = dict(changes)
+    step = step_of(recipe, shape, evaluation_length=changes.pop("evaluation_length", None))
     known = {field.name for field in dataclasses.fields(StepSpec)}
     for name in changes:
         if name not in known:
             raise InputError(f"found {shorten(name)}, which is no setting of a step", key="step")
     values = {name: _part(name, value) for name, value in changes.items()}
+    if isinstance(values.get("capability"), list):
+        values["capability"] = tuple(values["capability"])
     try:
         return dataclasses.replace(step, **values)
     except TypeError as error:

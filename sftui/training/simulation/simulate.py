@@ -6,14 +6,13 @@ from typing import Any
 
 from sftui.errors import InputError
 from sftui.memory.estimate import COMPONENTS, MOMENTS, Breakdown, Estimate, Moment, Parameters, estimate_from
+from sftui.memory.moments import HANDLES
 from sftui.memory.step import StepSpec
 from sftui.recipe import AdapterSection, DataSection, ModelSection, Recipe, Source, TrainingSection
-from sftui.training.simulation import kernels, layers, loading, skeleton
+from sftui.training.simulation import layers, loading, skeleton
 from sftui.training.simulation.counting import Peak, Window
 from sftui.training.simulation.dry import simulate_layers
 from sftui.training.simulation.parameters import Counts
-
-AMPERE = (8, 0)
 
 
 def simulate(
@@ -22,11 +21,11 @@ def simulate(
     recipe: Recipe | None = None,
     *,
     every_layer: bool = False,
-    capability: tuple[int, int] | None = AMPERE,
+    workspaces: bool = True,
 ) -> Estimate:
     """The memory of a step of the model that transformers makes of a configuration, on a CUDA device.
 
-    `capability` is the device's, on which the workspaces of cuBLAS depend; None: without them.
+    `workspaces`: with those that cuBLAS keeps, which a device other than CUDA's has not.
     `recipe` has what does not follow from the step (learning rates, code of the model's own). Layers that
     repeat are left out, and the result is the same to the byte, but for the rounding of the vector of norms
     that gradients are clipped by, unless `every_layer`. Raises InputError where the step or the model cannot
@@ -34,7 +33,7 @@ def simulate(
     """
     _check(step)
     recipe = recipe_of(step, recipe)
-    workspace = 0 if capability is None else kernels.cublas(capability)
+    workspace = HANDLES * step.cublas_workspace if workspaces else 0
     try:
         windows, counts, total = _windows(config, recipe, step, workspace, every_layer=every_layer)
     except (NotImplementedError, RuntimeError, ValueError, KeyError) as error:

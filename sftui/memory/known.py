@@ -1,0 +1,34 @@
+"""What is known of a step beside its recipe: how long the data is, and what the device can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sftui.memory.shape import ModelShape
+from sftui.memory.step import StepSpec, step_of
+from sftui.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Tokens of the longest sequence that is trained on and of the longest held out; CUDA's capability.
+
+    None where it is not known: rows are as long as `data.max_length` then.
+    """
+
+    longest: int | None = None
+    longest_held_out: int | None = None
+    capability: tuple[int, int] | None = None
+
+    def step(self, recipe: Recipe, shape: ModelShape) -> StepSpec:
+        """The recipe's step."""
+        return step_of(
+            recipe,
+            shape,
+            length=self.longest,
+            evaluation_length=self.longest_held_out,
+            capability=self.capability,
+        )
+
+
+NOTHING = Known()
