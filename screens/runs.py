@@ -183,7 +183,8 @@ class RunsScreen(Frame):
         return Content.assemble(
             ("No runs here yet.\n\n", "bold"),
             "See a complete small run, nothing to download:   sftui demo\n",
-            "Train your own recipe:                           sftui train RECIPE\n",
+            "Begin with a ready recipe or your own dataset:   4\n",
+            "Train a recipe:                                  sftui train RECIPE\n",
             "Look into another directory:                     sftui --output-dir DIR\n\n",
             ("A run started from any other terminal appears here by itself.", "$foreground-muted"),
         )

@@ -11,8 +11,6 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 
 from sftui.errors import InputError
-from sftui.machine import survives_logout
-from sftui.printable import printable_lines
 from sftui.runs import launch
 from sftui.runs.directory import RunDirectory
 from sftui.runs.history import History, News, Watch, tail
@@ -41,7 +39,6 @@ class TrainScreen(Frame):
         super().__init__()
         self._watch: Watch | None = None
         self._frozen = False
-        self._starting = False
         self._log: list[str] = []
         self._log_size = -1
         self._summary: str | None = None
@@ -73,7 +70,7 @@ class TrainScreen(Frame):
         """Another run may have been opened, or the recipe changed."""
         if self.is_mounted and (self._watch.run if self._watch else None) != self.app.run_directory:
             self.show_run(self.app.run_directory)
-        elif self.is_mounted and self._watch is None and not self._starting:
+        elif self.is_mounted and self._watch is None:
             self._show_recipe()
 
     # -- the run ---------------------------------------------------------------------------------
@@ -82,7 +79,7 @@ class TrainScreen(Frame):
         """Show another run, or the open recipe where `run` is None."""
         self._watch = Watch(run) if run is not None else None
         self._log, self._log_size, self._summary, self._notice = [], -1, None, None
-        self._frozen = self._starting = False
+        self._frozen = False
         self.set_class(run is None, "-no-run")
         history = self._watch.history if self._watch else History()
         self._main.show_history(history)
@@ -207,7 +204,7 @@ class TrainScreen(Frame):
             )
         if action == "enter":
             zooming = self.is_mounted and self._main.zooming
-            return zooming or (watch is None and self.app.recipe is not None and not self._starting)
+            return zooming or (watch is None and self.app.recipe is not None)
         if action in ("log_scale", "smoothing", "graph", "zoom", "freeze", "view", "memory", "copy"):
             return watch is not None
         return True
@@ -219,37 +216,8 @@ class TrainScreen(Frame):
             main.mark_edge()
             main.retitle()
             self.refresh_bindings()
-        elif self._watch is None and self.app.recipe is not None and not self._starting:
-            self._starting = True
-            self._start()
-
-    @work(group="start")
-    async def _start(self) -> None:
-        """Read the recipe again, check it and launch its run: disks are kept off the event loop."""
-
-        def start() -> tuple[RunDirectory, list[str]]:
-            from sftui import preflight
-
-            recipe = self.app.read_recipe()
-            warnings = [printable_lines(str(finding)) for finding in preflight.check(recipe)]
-            return launch.start(recipe, self.app.command_line), warnings
-
-        notice = self._panel("notice")
-        notice.display = True
-        notice.show(Content("checking the recipe and the data"))
-        try:
-            run, warnings = await asyncio.to_thread(start)
-        except InputError as error:
-            self._starting = False
-            notice.show(Content.styled(printable_lines(str(error)), "bold $text-error"))
-            self._show_recipe()
-            return
-        self.app.open_run(run)
-        for warning in warnings:
-            self.app.notify(warning, severity="warning", timeout=15, markup=False)
-        survives, advice = await asyncio.to_thread(survives_logout)
-        if not survives:
-            self.app.notify(advice, severity="warning", timeout=15, markup=False)
+        elif self._watch is None and self.app.recipe is not None:
+            self.app.action_start()
 
     def action_stop(self) -> None:
         """Ask the run to stop, after a yes; once it is stopping, offer to kill it."""

@@ -73,7 +73,8 @@ def forecast(
             # A cut leaves the token after it untrained; as many of them would have been as of all.
             trained = round(epochs * share * max(0, epoch.tokens - epoch.cut))
         passes = evaluations(recipe, steps) * _held_out_tokens(recipe, epoch, overview, held_out)
-        device = device_for(recipe, machine)
+        # A GPU that was named wins over this machine's.
+        device = device_for(recipe, machine) if answer is None else answer.device
         shape = None if answer is None else answer.shape
         said = time_of(recipe, device, shape, epoch, epochs, passes, rates)
     model = None if answer is None else answer.shape or answer.estimate.parameters

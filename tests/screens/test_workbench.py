@@ -368,7 +368,7 @@ async def test_an_open_recipe_without_a_run_is_summed_up_and_a_bad_one_is_told_w
 async def test_starting_the_open_recipe_leads_to_its_run_and_enter_starts_no_second_one(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sftui import preflight
+    from sftui import forecast, preflight
     from sftui.recipe_file import parse_recipe
     from sftui.runs import launch
 
@@ -378,6 +378,7 @@ async def test_starting_the_open_recipe_leads_to_its_run_and_enter_starts_no_sec
         started.append(f"run-{len(started)}")
         return runs.make(started[-1])
 
+    monkeypatch.setattr(forecast, "check", lambda *_, **__: ())
     monkeypatch.setattr(preflight, "check", lambda recipe: ())
     monkeypatch.setattr(launch, "start", start)
     recipe = parse_recipe(RECIPE, [f"output_dir={runs.folder}"])
