@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,9 +19,10 @@ from . import memory_view as view
 from .frame import Frame
 from .memory_answers import Answers
 from .memory_compare import box_words
+from .memory_every import every_words
 from .memory_facts import Facts
 from .memory_fields import EFFECTIVE
-from .memory_keys import ACTIONS, BINDINGS, WITH_ANSWER, WITH_SHAPE, WITHOUT_MODEL
+from .memory_keys import ACTIONS, BINDINGS, applies
 from .memory_trial import changed_fields, differences, tried
 from .memory_view import PANES, Pane
 from .widgets.compare_list import CompareList
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from sftui.memory.answer import Answer
     from sftui.recipe import Recipe
 
-    from .memory_choices import Chosen
-
 
 class MemoryScreen(Frame):
     """A bar on top; components and moments of the step, what is tried, and what it is compared with."""
@@ -50,13 +49,14 @@ class MemoryScreen(Frame):
     def __init__(self) -> None:
         super().__init__()
         self._refusal: str | None = None
+        self._told = False  # how what is applied is saved
         self._applicable: tuple[bool, ...] = ()
         self._facts = Facts(self._start, self._renew)
         self._answers = Answers(self.app, self._facts)
         self._bar = MemoryBar(id="bar-pane")
         self._components = ComponentList(id="components")
         self._moments = MomentList(id="moments")
-        self._change = Vertical(id="change-pane")
+        self._components_pane, self._change = Vertical(id="components-pane"), Vertical(id="change-pane")
         self._fields = FieldList(id="fields")
         self._lines = CompareList(id="lines")
         self._lists: dict[Pane, LineList] = {
@@ -74,7 +74,7 @@ class MemoryScreen(Frame):
         yield self._panels["problem"]
         yield self._bar
         with Container(id="middle"):
-            with Vertical(id="components-pane") as components:
+            with self._components_pane:
                 yield self._components
                 yield self._panels["why"]
             with self._change:
@@ -86,7 +86,7 @@ class MemoryScreen(Frame):
                 yield self._panels["box"]
             with Vertical(id="step-pane") as step:
                 yield self._moments
-        components.border_title, self._change.border_title = "components", "change"
+        self._change.border_title = "change"
         compare.border_title, step.border_title = "compare", "through the step"
 
     def on_mount(self) -> None:
@@ -129,7 +129,8 @@ class MemoryScreen(Frame):
         self._answers.renew()
         if self._answers.verifying and self._facts.simulation_problem is not None:
             self._answers.verifying = False
-            self.notify(self._facts.simulation_problem, severity="error", timeout=8, markup=False)
+            if not self._answers.failed:
+                self.notify(self._facts.simulation_problem, severity="error", timeout=8, markup=False)
         self._show()
 
     # -- showing
@@ -142,19 +143,22 @@ class MemoryScreen(Frame):
             self._panels["problem"].show(view.NO_RECIPE)
             self._refresh_keys()
             return
-        problem = facts.problem or (facts.simulation_problem if found is None else None)
-        self.set_class(problem is not None, "-problem")
-        self.set_class(found is None, "-stale")
+        stale = found is None and self._components.count > 0
+        self.set_class(facts.problem is not None, "-problem")
+        self.set_class(self._answers.failed, "-failed")
+        self.set_class(stale, "-stale")
+        if self._answers.failed and self._pane != "change":
+            self._go_to_pane("change")
         width = self.size.width - 2
         length = found.step.length if found is not None and found.step is not None else None
         subject = view.subject(trial.recipe, found, self._answers.state, width, length=length)
         self._panels["subject"].show(subject)
-        if problem is not None:
-            self._panels["problem"].show(view.problem(problem))
+        if facts.problem is not None:
+            self._panels["problem"].show(view.problem(facts.problem, view.LOOK_AGAIN))
+        elif facts.simulation_problem is not None:
+            self._panels["problem"].show(view.problem(facts.simulation_problem, view.SIMULATE_AGAIN))
         self._fields.show(trial)
-        changed = changed_fields(trial)
-        words = f"{changed} tried: Enter applies, Esc undoes" if changed else "← → try another value"
-        self._change.border_subtitle = words
+        self._change.border_subtitle = view.tried_words(changed_fields(trial), len(self.app.unsaved))
         if found is not None:
             self._components.show(found, self._shown_moment(found))
             self._moments.show(found)
@@ -162,6 +166,9 @@ class MemoryScreen(Frame):
                 self._moments.go_to_peak()
             self._show_bar(found)
             self._show_comparison(found)
+        elif stale:
+            self._bar.border_title = "of the recipe before"
+        self._components_pane.border_title = "of the recipe before" if stale else "components"
         self._show_words()
         self._refresh_keys()
 
@@ -197,7 +204,9 @@ class MemoryScreen(Frame):
         room = panel.size.width, panel.size.height
         panel.show(view.all_reasons_in(room, found, reasons) or view.why_words(found, name, reasons))
         why = self._facts.why_simulated
-        words = self._lines.words if why is None else f"{why}: simulated, some seconds after each key"
+        words = self._facts.comparison_problem or self._lines.words
+        if why is not None:
+            words = f"{why}: simulated, some seconds after each key"
         self._panels["line-words"].show(Content(printable(words)))
         if self.has_class("-at-step"):
             self._components.show(found, self._shown_moment(found))
@@ -208,13 +217,18 @@ class MemoryScreen(Frame):
         if self._refusal is not None:
             return Content.styled(printable(self._refusal), "$text-warning")
         field = self._fields.field
+        every = every_words(self._facts.every) if field.name == "checkpointing" else ""
+        self.set_class(bool(every), "-every")
+        if every:  # which has what stands beside it
+            return Content.assemble(every, (f"\n{field.about}", view.MUTED))
         beside = filter(None, (self._answers.beside(field, direction) for direction in (-1, 1)))
         lines = [Content.styled(words, "$text-accent") for words in beside]
         return Content("\n").join([*lines, Content.styled(field.about, view.MUTED)])
 
     def _refresh_keys(self) -> None:
         answers = self._answers
-        applicable = answers.trial is not None, answers.found is not None, answers.shape is not None
+        known = answers.trial is not None, answers.found is not None, answers.shape is not None
+        applicable = *known, answers.failed
         if applicable != self._applicable:
             self._applicable = applicable  # only then: the footer is made anew, which takes a while
             self.refresh_bindings()
@@ -252,13 +266,7 @@ class MemoryScreen(Frame):
         """Only what applies now is shown and works."""
         if action not in ACTIONS or not self.is_attached:
             return True
-        if self._answers.trial is None:
-            return False
-        if action in WITH_SHAPE:
-            return self._facts.shape is not None and self._answers.shape is not None
-        if self._facts.problem is not None:
-            return action in WITHOUT_MODEL
-        return self._answers.found is not None or action not in WITH_ANSWER
+        return self._answers.trial is not None and applies(action, self._answers, self._facts)
 
     # -- keys
 
@@ -330,9 +338,17 @@ class MemoryScreen(Frame):
         elif self._pane == "components":
             self.action_why()
         elif trial.recipe != trial.base:
-            from .data_changes import apply
+            self._apply(differences(trial.base, trial.recipe))
+        elif self._answers.failed:
+            self.action_verify()
 
-            apply(self.app, differences(trial.base, trial.recipe))
+    def _apply(self, changes: Mapping[str, object]) -> None:
+        from .data_changes import apply
+
+        apply(self.app, changes)
+        if self.app.unsaved and not self._told:
+            self._told = True
+            self.notify("applied: S saves it into the recipe", timeout=4)
 
     def action_back(self) -> None:
         """One layer out."""
@@ -349,25 +365,14 @@ class MemoryScreen(Frame):
 
     def action_verify(self) -> None:
         """Simulate the trainer's step, or end that."""
-        if self._facts.simulating:
-            self._answers.verifying = False
-            self._facts.drop_simulation()
-        else:
-            self._answers.verifying = True
+        self._answers.verify()
         self._renew()
 
     def action_device(self) -> None:
         """Choose the GPU to fit into."""
-        from .memory_choices import DeviceChoice
+        from .memory_choices import ask_device
 
-        machine = self._facts.machine
-        here = machine.devices if machine is not None else ()
-        self.app.push_screen(DeviceChoice(here, self.app.memory_device), self._chose)
-
-    def _chose(self, chosen: Chosen | None) -> None:
-        if chosen is not None:
-            self.app.memory_device = chosen.device
-            self._renew()
+        ask_device(self.app, self._facts.machine, self._renew)
 
     def action_why(self) -> None:
         """All formulas."""
@@ -387,9 +392,6 @@ class MemoryScreen(Frame):
 
     def action_max_length(self) -> None:
         """Type the longest sequence."""
-        from .data_changes import CHANGES
+        from .memory_choices import ask_max_length
 
-        desk = self.app.dataset.desk
-        overview = desk.overview("train") if desk is not None else None
-        cost = partial(desk.cost, "train") if desk is not None else lambda length: None
-        CHANGES["max_length"](self.app, overview, cost)
+        ask_max_length(self.app)

@@ -107,6 +107,17 @@ class Answers:
             wait = 0.0 if self.verifying else SIMULATE_SECONDS
             self._facts.want_simulation(self.trial.recipe, self.longest, wait=wait)
 
+    @property
+    def failed(self) -> bool:
+        """Whether the simulation did, and nothing else has an answer."""
+        return self.found is None and self._facts.simulation_problem is not None
+
+    def verify(self) -> None:
+        """Let the trainer's step be simulated, again where that failed; end that where it is under way."""
+        self.verifying = not self._facts.simulating
+        if not self.verifying or self._facts.simulation_problem is not None:
+            self._facts.drop_simulation()
+
     def _answer(self) -> tuple[Answer | None, float | None]:
         """The closed form's, or the simulation's where they differ; and by how much they do."""
         trial, shape = self.trial, self.shape

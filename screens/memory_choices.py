@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from textual import on
@@ -23,11 +24,14 @@ from .memory_view import MUTED, all_reasons, brief, column, device_name, peak_ti
 from .widgets.panel import Panel
 
 if TYPE_CHECKING:
+    from sftui.devices import Machine
     from sftui.memory.answer import Answer
     from sftui.memory.device import Device
     from sftui.memory.shape import ModelShape
     from sftui.memory.why import Reason
     from sftui.recipe import Recipe
+
+    from .app import Workbench
 
 NAME = 30
 
@@ -58,6 +62,27 @@ class Offer(NamedTuple):
     name: str
     size: str
     note: str
+
+
+def ask_max_length(app: Workbench) -> None:
+    """The longest sequence, and what becomes of longer ones."""
+    from .data_changes import CHANGES
+
+    desk = app.dataset.desk
+    overview = desk.overview("train") if desk is not None else None
+    cost = partial(desk.cost, "train") if desk is not None else lambda length: None
+    CHANGES["max_length"](app, overview, cost)
+
+
+def ask_device(app: Workbench, machine: Machine | None, chosen: Callable[[], None]) -> None:
+    """The GPU to fit into; `chosen` is called once it is another."""
+
+    def take(answer: Chosen | None) -> None:
+        if answer is not None:
+            app.memory_device = answer.device
+            chosen()
+
+    app.push_screen(DeviceChoice(machine.devices if machine is not None else (), app.memory_device), take)
 
 
 class DeviceChoice(Dialog[Chosen | None]):

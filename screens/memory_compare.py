@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sftui.memory.estimate import Estimate
     from sftui.memory.fit import Fit
     from sftui.memory.fit import Line as Thumb
+    from sftui.memory.known import Known
     from sftui.memory.measured import Measured
     from sftui.memory.shape import ModelShape
     from sftui.recipe import Recipe
@@ -45,12 +46,6 @@ SHORT = {
     "use_dora": "DoRA",
     "r": "rank",
 }
-RESULTS = {
-    "same": "the same is learned",
-    "nearly": "nearly the same is learned: states or frozen weights are rounded otherwise",
-    "learned": "something else is learned",
-    "data": "other tokens are trained on",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +66,8 @@ class Line:
     saves: bool = False
 
 
-Decided = Callable[["Estimate"], "Verdict | None"]
-"""Whether an estimate fits the device; None without one."""
+Decided = Callable[["Recipe", "Estimate"], "Verdict | None"]
+"""Whether a recipe with this estimate fits the device; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +93,22 @@ def compare(
     from sftui.memory.changes import changes
     from sftui.memory.checkpoint_size import disk_needed
     from sftui.memory.fit import methods
+    from sftui.memory.known import Known
 
-    loss = recipe.training.loss
+    def decided(one: Recipe, estimate: Estimate) -> Verdict | None:
+        if device is None:
+            return None
+        return verdict(band(estimate.peak_bytes, one.training.loss, history), device)
 
-    def decided(estimate: Estimate) -> Verdict | None:
-        return None if device is None else verdict(band(estimate.peak_bytes, loss, history), device)
-
-    made = methods(recipe, shape, longest)
+    known = Known(longest, capability=None if device is None else device.capability)
+    made = methods(recipe, shape, known)
     unit = unit_of(max(estimate.peak_bytes for _, estimate in made.values()))
     lines = [Line(f"methods, {unit_name(unit)}")]
     lines += [
         Line(
             name,
             amount(estimate.peak_bytes, unit),
-            decided(estimate),
+            decided(other, estimate),
             recipe=other,
             words=f"{_stored(other)}: peak {brief(estimate.peak_bytes)}",
             current=other == recipe,
@@ -119,9 +116,9 @@ def compare(
         for name, (other, estimate) in made.items()
     ]
     if device is not None:
-        lines += _room(recipe, shape, decided, longest)
-    single = tuple(changes(recipe, shape, found, longest))
-    lines += _changes(recipe, shape, found, single, decided, longest)
+        lines += _room(recipe, shape, decided, known)
+    single = tuple(changes(recipe, shape, found, known))
+    lines += _changes(recipe, shape, found, single, decided, known)
     return Comparison(recipe, tuple(lines), single, disk_needed(recipe, shape))
 
 
@@ -133,20 +130,22 @@ def _stored(recipe: Recipe) -> str:
     return f"a rank {recipe.adapter.r} adapter on weights kept in {kept}"
 
 
-def _room(recipe: Recipe, shape: ModelShape, decided: Decided, longest: int | None) -> list[Line]:
+def _room(recipe: Recipe, shape: ModelShape, decided: Decided, known: Known) -> list[Line]:
     """The largest micro-batch at this length, the longest sequence at this batch: surely, and perhaps."""
-    from sftui.memory.fit import largest_batch
-    from sftui.memory.fit import longest as longest_sequence
+    from sftui.memory.config_file import longest_position
+    from sftui.memory.fit import largest_batch, longest
+    from sftui.memory.levers import LONGEST
 
-    def surely(estimate: Estimate) -> bool:
-        return decided(estimate) == "fits"
+    def surely(one: Recipe, estimate: Estimate) -> bool:
+        return decided(one, estimate) == "fits"
 
-    def perhaps(estimate: Estimate) -> bool:
-        return decided(estimate) != "no"
+    def perhaps(one: Recipe, estimate: Estimate) -> bool:
+        return decided(one, estimate) != "no"
 
-    batches = [largest_batch(recipe, shape, fits, longest) for fits in (surely, perhaps)]
-    lengths = [longest_sequence(recipe, shape, fits) for fits in (surely, perhaps)]
-    length, batch = recipe.data.max_length, recipe.training.per_device_train_batch_size
+    limit = longest_position(recipe.model.name_or_path, recipe.model.revision) or LONGEST
+    batches = [largest_batch(recipe, shape, fits, known) for fits in (surely, perhaps)]
+    lengths = [longest(recipe, shape, fits, limit, known) for fits in (surely, perhaps)]
+    length, batch = known.step(recipe, shape).length, recipe.training.per_device_train_batch_size
     return [
         Line("fits up to"),
         _fit_line("micro-batch", batches, recipe, f"at {length:,} tokens, the effective batch kept"),
@@ -182,34 +181,36 @@ def _changes(
     found: Estimate,
     single: Sequence[Change],
     decided: Decided,
-    longest: int | None,
+    known: Known,
 ) -> list[Line]:
     """The cheapest changes that make it fit; where it does, or nothing does, those that save most."""
-    from sftui.memory.changes import cheapest
+    from sftui.memory.changes import best, cheapest, most
 
     heading = "saves most"
-    if decided(found) not in (None, "fits"):
-        needed = cheapest(recipe, shape, lambda estimate: decided(estimate) == "fits", longest)
+    if decided(recipe, found) not in (None, "fits"):
+        needed = cheapest(recipe, shape, lambda one, estimate: decided(one, estimate) == "fits", known)
         if needed:
             lines = [Line("makes it fit, each with those above")]
             return lines + [_change_line(one, found, sum_up=True) for one in needed]
-        heading = "nothing makes it fit; saves most"
-    best = sorted(single, key=lambda one: -one.saves)[:MOST]
-    return [Line(heading), *(_change_line(one, found) for one in best)] if best else []
+        least = brief(most(recipe, shape, known).peak_bytes)
+        heading = f"nothing makes it fit, all come to {least}; saves most"
+    listed = best(single, MOST)
+    return [Line(heading), *(_change_line(one, found) for one in listed)] if listed else []
 
 
 def _change_line(one: Change, found: Estimate, *, sum_up: bool = False) -> Line:
+    from sftui.memory.change_words import result_words, time_words
+
     unit = unit_of(found.peak_bytes)
     slower = one.slower - 1
     time = f"{slower:+.0%}" if abs(slower) >= 0.005 else "±0%"
-    takes = f"takes {time} time" if time != "±0%" else "takes no longer"
     leads = f", peak {brief(one.estimate.peak_bytes)}" if sum_up else ""
     return Line(
         _short(one),
         f"-{amount(one.saves, unit)}",
         note=time,
         recipe=one.recipe,
-        words=f"{one.text}: saves {brief(one.saves)}{leads}, {takes}; {RESULTS[one.result]}",
+        words=f"{one.text}: saves {brief(one.saves)}{leads}, {time_words(one.slower)}; {result_words(one)}",
         saves=True,
     )
 
@@ -281,7 +282,7 @@ def box_words(
     from sftui.memory.checkpoint_size import disk_needed
 
     disk = known.disk if known is not None else disk_needed(found.recipe, found.estimate.parameters)
-    lines = [_measured(found.same, found.estimate.peak_bytes)]
+    lines = [_measured(found.same, found.estimate.peak_bytes, found.length)]
     if heading:
         lines.insert(0, Content.styled(f"this box {'─' * max(width - 10, 0)}", MUTED))
     if machine is None:
@@ -311,15 +312,19 @@ def _holders(machine: Machine, device: Device | None) -> Content:
     return Content(f"GPU {printable(first.name or 'process')} {first.pid}{held}{more}")
 
 
-def _measured(same: Sequence[Measured], predicted: int) -> Content:
-    """Runs of the same model and step on this device, beside the prediction."""
+def _measured(same: Sequence[Measured], predicted: int, length: int) -> Content:
+    """Runs of the same model and step on this device, beside the prediction where they have its length."""
     if not same:
         return Content.styled("measured: none on this box", MUTED)
-    newest = same[0]
-    off = newest.allocated_bytes / predicted - 1
+    first = same[0]
+    own = first.step.get("length")
+    if isinstance(own, int) and own != length:
+        beside = f" at {own:,} tokens"
+    else:
+        beside = f" ({first.allocated_bytes / predicted - 1:+.1%})"
     more = f", {len(same):,} runs" if len(same) > 1 else ""
     return Content.assemble(
         "measured ",
-        (brief(newest.allocated_bytes), "bold"),
-        f" ({off:+.1%}), reserved {brief(newest.reserved_bytes)}{more}",
+        (brief(first.allocated_bytes), "bold"),
+        f"{beside}, reserved {brief(first.reserved_bytes)}{more}",
     )

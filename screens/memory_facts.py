@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sftui.errors import InputError
 
 from .memory_compare import Comparison, compare
+from .memory_every import Recomputed, recomputed
 
 if TYPE_CHECKING:
     from sftui.devices import Machine
@@ -41,6 +42,8 @@ class Facts:
         self.machine: Machine | None = None
         self.history: tuple[Measured, ...] = ()
         self.comparison: Comparison | None = None
+        self.comparison_problem: str | None = None
+        self.every: tuple[Recomputed, ...] = ()
         self.simulating = False
         self.simulation_problem: str | None = None
         self._start, self._changed = start, changed
@@ -63,7 +66,8 @@ class Facts:
         if model == self._model and not (again and self.problem is not None):
             return
         self._model = model
-        self.shape = self.problem = self.comparison = None
+        self.shape = self.problem = self.comparison = self.comparison_problem = None
+        self.every = ()
         self.drop_simulation()
         self._start(partial(self._read, *model), "shape")
 
@@ -72,8 +76,8 @@ class Facts:
 
         try:
             self.shape = await asyncio.to_thread(known_shape, name, revision)
-        except InputError as error:
-            self.problem = str(error)
+        except Exception as error:  # an unreadable disk is a problem of the model, not of the app
+            self.problem = said(error)
         self._changed()
 
     # -- this machine
@@ -113,6 +117,7 @@ class Facts:
         """Other methods, what there is room for and what would save most; the one before stays meanwhile."""
         if found.shape is None:
             self.comparison = self._compared = None
+            self.every = ()
             return
         device = found.device
         free = None if device is None else device.free_bytes
@@ -132,9 +137,15 @@ class Facts:
         history: Sequence[Measured],
     ) -> None:
         await asyncio.sleep(COMPARE_SECONDS)
-        self.comparison = await asyncio.to_thread(
-            compare, recipe, shape, found.estimate, device, longest, history
-        )
+        try:
+            self.comparison = await asyncio.to_thread(
+                compare, recipe, shape, found.estimate, device, longest, history
+            )
+            self.comparison_problem = None
+            self._changed()
+            self.every = await asyncio.to_thread(recomputed, recipe, shape, longest)
+        except Exception as error:
+            self.comparison_problem = said(error)
         self._changed()
 
     # -- simulations
@@ -174,8 +185,8 @@ class Facts:
             found = await asyncio.to_thread(
                 simulated_answer, recipe, None, longest=longest, cancelled=stop.is_set
             )
-        except InputError as error:
-            self.simulation_problem = str(error)
+        except Exception as error:
+            self.simulation_problem = said(error)
         else:
             while len(self._simulations) >= KEPT:
                 self._simulations.pop(next(iter(self._simulations)))
@@ -185,6 +196,13 @@ class Facts:
             stop.set()  # also where this task is cancelled: the process goes with it
         self.simulating = False
         self._changed()
+
+
+def said(error: Exception) -> str:
+    """What is wrong, for a person: a thread that fails must not end the app."""
+    if isinstance(error, InputError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 async def _nothing() -> None:

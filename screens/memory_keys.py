@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.actions import parse
 from textual.binding import Binding, BindingType
+
+if TYPE_CHECKING:
+    from .memory_answers import Answers
+    from .memory_facts import Facts
 
 BINDINGS: list[BindingType] = [
     Binding(
@@ -109,8 +115,18 @@ BINDINGS: list[BindingType] = [
 ACTIONS = frozenset(parse(binding.action)[1] for binding in BINDINGS if isinstance(binding, Binding))
 """What the keys do, by name."""
 
-# What needs a model whose memory is known, and what needs the closed form.
-WITH_ANSWER = frozenset(("why", "verify", "page", "edge", "move"))
-WITH_SHAPE = frozenset(("rule",))
 # What can be done while the model's size is not known.
 WITHOUT_MODEL = frozenset(("enter", "device", "back", "pane"))
+
+
+def applies(action: str, answers: Answers, facts: Facts) -> bool:
+    """Whether a key does something now that a recipe is open."""
+    if facts.problem is not None:
+        return action in WITHOUT_MODEL
+    if action == "why":
+        return answers.found is not None
+    if action == "rule":
+        return answers.shape is not None
+    if action == "verify":
+        return facts.shape is not None
+    return action != "pane" or not answers.failed

@@ -28,26 +28,6 @@ AMOUNT = 8
 SHARE = 6
 NAME = 15
 MOMENT = 15
-MOMENTS: dict[str, str] = {
-    "load": "load",
-    "forward": "forward",
-    "loss": "loss",
-    "backward_last": "backward last",
-    "backward_first": "backward first",
-    "optimizer_step": "optimizer step",
-    "evaluation": "evaluation",
-    "save": "save",
-}
-AT: dict[str, str] = {
-    "load": "while loading",
-    "forward": "in the forward pass",
-    "loss": "at the loss",
-    "backward_last": "in the backward pass, last layers",
-    "backward_first": "in the backward pass, first layers",
-    "optimizer_step": "at the optimizer step",
-    "evaluation": "in evaluation",
-    "save": "while saving",
-}
 VERDICTS: dict[str, tuple[str, str, str]] = {
     "fits": ("✓", "fits", "success"),
     "tight": ("~", "tight", "warning"),
@@ -64,13 +44,24 @@ NO_RECIPE = Content.assemble(
 )
 
 
-def problem(words: str) -> Content:
+LOOK_AGAIN = "Enter looks again, ? lists the keys."
+SIMULATE_AGAIN = "v simulates again, ← → try another value, ? lists the keys."
+
+
+def problem(words: str, keys: str) -> Content:
     """Why nothing can be said, and what to do."""
     return Content.assemble(
         ("How much memory the run takes is not known.\n\n", "bold"),
-        (f"{printable(words)}\n\n", "$text-error"),
-        ("Enter looks again, ? lists the keys.", MUTED),
+        ("\n".join(map(printable, words.split("\n"))), "$text-error"),
+        (f"\n\n{keys}", MUTED),
     )
+
+
+def tried_words(fields: int, unsaved: int) -> str:
+    """What can be done with what is tried, or was applied: so many fields differ."""
+    if fields:
+        return f"{fields} tried: Enter applies, Esc undoes"
+    return f"{unsaved} unsaved: S saves" if unsaved else "← → try another value"
 
 
 # -- numbers
@@ -194,10 +185,13 @@ def _of(size: int) -> str:
 
 def peak_title(found: Answer, moment: str | None = None) -> str:
     """Of what the bar is."""
+    from sftui.memory.moment_words import WHEN
+
     estimate = found.estimate
     if moment is None or moment == estimate.peak_moment:
-        return f"peak {brief(estimate.peak_bytes)} {AT[estimate.peak_moment]}"
-    return f"{brief(estimate.at(moment))} {AT[moment]}; peak {brief(estimate.peak_bytes)}"  # type: ignore[arg-type]
+        return f"peak {brief(estimate.peak_bytes)} {WHEN[estimate.peak_moment]}"
+    at = brief(estimate.at(moment))  # type: ignore[arg-type]
+    return f"{at} {WHEN[moment]}; peak {brief(estimate.peak_bytes)}"  # type: ignore[index]
 
 
 def band_words(band: Band) -> str:
@@ -291,6 +285,8 @@ def component_line(found: Answer, name: str, moment: str, width: int) -> Cells:
 
 def moment_line(found: Answer, moment: str, width: int) -> Cells:
     """A moment, its bar to the scale of the peak, its bytes; the peak's is marked."""
+    from sftui.memory.moment_words import NAMES
+
     estimate = found.estimate
     unit = unit_of(estimate.peak_bytes)
     peak = moment == estimate.peak_moment
@@ -299,7 +295,7 @@ def moment_line(found: Answer, moment: str, width: int) -> Cells:
     cells = without_letters(stack(parts_of(found, moment), estimate.peak_bytes, room))
     used = sum(len(text) for text, _ in cells)
     return [
-        (f"{MOMENTS[moment]:{MOMENT}}", "bold" if peak else ""),
+        (f"{NAMES[moment]:{MOMENT}}", "bold" if peak else ""),  # type: ignore[index]
         *cells,
         (" " * (room - used), ""),
         (figure, "bold" if peak else ""),

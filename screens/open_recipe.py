@@ -37,6 +37,7 @@ from .recipe_edits import (
 )
 
 LAYOUT = "comments and layout"
+NO_FILE = "all of it: it is in no file yet"
 NO_RECIPE = "a text that is no recipe yet"
 
 
@@ -54,6 +55,7 @@ class OpenRecipe:
         self.history = History(document)
         self.before: Document = document
         """What there was when it was opened, saved or read again: nothing else is lost on leaving."""
+        self._is_new = False
         self._edits: list[Edit] = []
         self._refused: ValidationError | None = None
         self._values = document.values
@@ -79,12 +81,14 @@ class OpenRecipe:
         return cls(name, document, saved, document.recipe)
 
     @classmethod
-    def of_text(cls, name: str, text: str, base: Path | None) -> OpenRecipe:
-        """A recipe that is in no file yet. Raises InputError where the text is none."""
+    def of_text(cls, name: str, text: str, base: Path | None, *, is_new: bool = False) -> OpenRecipe:
+        """A recipe that is in no file; `is_new`: nowhere else either. Raises InputError where it is none."""
         document = Document(text, name, base)
         if document.recipe is None:
             raise error_of(document)
-        return cls(name, document, None, document.recipe)
+        made = cls(name, document, None, document.recipe)
+        made._is_new = is_new
+        return made
 
     # -- what it says
 
@@ -128,14 +132,14 @@ class OpenRecipe:
     @property
     def is_lost_on_leaving(self) -> bool:
         """Whether something was changed here that is in no file."""
-        if self.saved is None:
+        if self._is_new:
             return True
         return bool(self.unsaved) and (bool(self._edits) or self.document != self.before)
 
     def _differs_from_file(self) -> list[str]:
         read = None if self.saved is None else self.saved.document
         if read is None or read.recipe is None:
-            return [] if read is not None and read == self.document else ["all of it"]
+            return [] if read is not None and read == self.document else [NO_FILE]
         found = [as_typed(key, theirs) for key, _, theirs in changed_fields(read.recipe, self.recipe)]
         if not self.is_valid:
             found.append(NO_RECIPE)
@@ -318,5 +322,6 @@ class OpenRecipe:
         self._is_saved()
 
     def _is_saved(self) -> None:
+        self._is_new = False
         self.before = self.document
         self._unsaved = None

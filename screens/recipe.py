@@ -96,6 +96,7 @@ class RecipeScreen(Frame):
         self._start(partial(self._facts.model.watch, str(recipe.output_dir)), "machine")
         self._facts.look(self.app.folder)
         self.app.dataset.want()
+        self._facts.adopt(recipe, again=True)
         self.adopt()
 
     def _start(self, work: Callable[[], Awaitable[None]], group: str) -> None:
@@ -184,7 +185,7 @@ class RecipeScreen(Frame):
 
         name, other = self._against or (view.base_name(made.name), made.read)
         self._difference.show(difference(other, made.document))
-        same = "" if self._difference.count else ": the same"
+        same = ": the same" if self._difference.says_nothing else ""
         pane = self._boxes["difference"]
         pane.border_title = f"difference from {name}{same}"
         pane.border_subtitle = "c chooses another" if self._pane == "difference" else ""

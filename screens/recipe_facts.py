@@ -118,9 +118,9 @@ class Facts:
             self._rates = found
             self.renew()
 
-    def adopt(self, recipe: Recipe) -> None:
-        """Follow another recipe."""
-        self.model.want_shape(recipe, again=True)
+    def adopt(self, recipe: Recipe, *, again: bool = False) -> None:
+        """Follow another recipe; `again`: look once more for a model that was not found."""
+        self.model.want_shape(recipe, again=again)
         before, self._asked = self._asked, recipe
         if before is None or before.data != recipe.data or _batches(before) != _batches(recipe):
             self.follow()

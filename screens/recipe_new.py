@@ -94,4 +94,4 @@ def _proposed(path: str, here: Path) -> OpenRecipe:
     device = next(iter(look(here).devices), None)
     found = propose(path, device=device, folder=here)
     stem = Path(path.rstrip("/*")).name.partition(".")[0].strip("*") or "new"
-    return OpenRecipe.of_text(f"{stem}.yaml", found.text, here)
+    return OpenRecipe.of_text(f"{stem}.yaml", found.text, here, is_new=True)

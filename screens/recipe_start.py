@@ -111,7 +111,7 @@ class StartRun(Dialog["RunDirectory | None"]):
         found = self._facts.forecast
         findings = () if found is None else found.findings
         parts = [summary(self._made), Content("")]
-        parts += [view.meaning(found, self._facts.state, self._panel.size.width, old=False)]
+        parts += [view.meaning(found, self._facts.state, self._panel.size.width, old=False, named=False)]
         parts += [finding_words(finding) for finding in findings if finding.severity != "info"]
         self._panel.show(Content("\n").join(parts))
         self._last.show(self._last_words())

@@ -10,11 +10,13 @@ from textual.content import Content
 from sftui.printable import printable, printable_lines
 from sftui.words import count, duration, share, size
 
+from .memory_view import brief, device_name
 from .recipe_rows import SIGNS, Row
 
 if TYPE_CHECKING:
     from sftui.checks.finding import Finding
     from sftui.forecast import Forecast
+    from sftui.memory.answer import Answer
     from sftui.recipe_document import Problem
     from sftui.recipe_fields import FieldInfo
 
@@ -39,8 +41,11 @@ NO_RECIPE = Content.assemble(
 # -- what it comes to
 
 
-def meaning(found: Forecast | None, state: str, width: int, *, old: bool) -> Content:
-    """A line each: memory, steps, tokens, time, disk, findings. `old`: of the recipe before."""
+def meaning(found: Forecast | None, state: str, width: int, *, old: bool, named: bool = True) -> Content:
+    """A line each: memory, steps, tokens, time, disk, findings. `old`: of the recipe before.
+
+    With `named` the gravest finding is told beside their number.
+    """
     if found is None:
         return Content.styled(printable(state.split("\n", 1)[0]) or "looking at this machine…", MUTED)
     lines = [
@@ -49,7 +54,7 @@ def meaning(found: Forecast | None, state: str, width: int, *, old: bool) -> Con
         _line("tokens", _approximate(found, found.tokens), *_tokens_note(found)),
         _line("time", _time(found), found.basis or _in_two(found.no_time or "", width - NAME), MUTED),
         _line("disk", "" if found.disk is None else size(found.disk.peak), "checkpoints and result", MUTED),
-        findings_line(found.findings),
+        findings_line(found.findings, named=named),
     ]
     text = Content("\n").join(lines)
     return text.stylize("dim") if old else text
@@ -61,13 +66,8 @@ def meaning_in_short(found: Forecast | None, state: str, width: int, *, old: boo
         return Content.styled(printable(state.split("\n", 1)[0]) or "looking at this machine…", MUTED)
     memory = found.memory
     if memory is not None:
-        device = memory.device
         sign, colour = VERDICTS.get(memory.verdict or "", ("", MUTED))
-        peak = size(memory.estimate.peak_bytes)
-        room = "" if device is None else size(device.free_bytes)
-        value, unit = peak.rsplit(" ", 1)
-        held = f"{value} of {room}" if room.endswith(f" {unit}") else f"{peak} of {room}" if room else peak
-        parts = {"memory": Content.assemble(held, (f" {sign}" if sign else "", colour))}
+        parts = {"memory": Content.assemble(_held(memory), (f" {sign}" if sign else "", colour))}
     else:
         parts = {"memory": Content.styled("memory not known", MUTED)}
     if found.steps is not None:
@@ -90,14 +90,21 @@ def _memory(found: Forecast, state: str) -> Content:
     memory = found.memory
     if memory is None:
         return _line("memory", "", printable(state.split("\n", 1)[0]) or "not known", MUTED)
-    peak = size(memory.estimate.peak_bytes)
-    device = memory.device
-    if device is None:
-        return _line("memory", peak, "no GPU here: the CPU's RAM", MUTED)
+    if memory.device is None:
+        return _line("memory", _held(memory), "no GPU here: the CPU's RAM", MUTED)
     words, colour = VERDICTS.get(memory.verdict or "", ("", MUTED))
-    name = device.name.removeprefix("NVIDIA ").removeprefix("GeForce ")
-    head = _line("memory", f"{peak} of {size(device.free_bytes)}", "", MUTED)
-    return Content.assemble(head, (words, colour), (f"  {printable(name)}", MUTED))
+    head = _line("memory", _held(memory), "", MUTED)
+    return Content.assemble(head, (words, colour), (f"  {device_name(memory.device)}", MUTED))
+
+
+def _held(memory: Answer) -> str:
+    """`9.7 of 24.0 GiB`, as on the Memory screen."""
+    peak = brief(memory.estimate.peak_bytes)
+    if memory.device is None:
+        return peak
+    room = brief(memory.device.total_bytes)
+    value, unit = peak.rsplit(" ", 1)
+    return f"{value if room.endswith(f' {unit}') else peak} of {room}"
 
 
 def _line(name: str, value: str, note: str, colour: str) -> Content:
@@ -143,8 +150,8 @@ def _time(found: Forecast) -> str:
     return f"{begin if same_unit else fast} to {slow}"
 
 
-def findings_line(findings: Sequence[Finding], *, label: bool = True) -> Content:
-    """How many of each severity, and the gravest in its first words."""
+def findings_line(findings: Sequence[Finding], *, label: bool = True, named: bool = True) -> Content:
+    """How many of each severity, and with `named` the gravest."""
     head = (f"{'findings':{NAME}}", MUTED) if label else ("", MUTED)
     if not findings:
         return Content.assemble(head, ("✓ ", "$text-success"), ("nothing found", MUTED))
@@ -153,8 +160,9 @@ def findings_line(findings: Sequence[Finding], *, label: bool = True) -> Content
         number = sum(finding.severity == severity for finding in findings)
         if number:
             parts.append((f"{sign} {number}  ", COLOURS[severity]))
-    first = findings[0]
-    parts.append((printable(f"{first.key.rpartition('.')[2]}: {first.message}"), MUTED))
+    if named:
+        first = findings[0]
+        parts.append((printable(f"{first.key.rpartition('.')[2]}: {first.message}"), MUTED))
     return Content.assemble(*parts)
 
 

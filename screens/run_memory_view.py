@@ -10,7 +10,7 @@ from textual.content import Content
 from sftui.printable import printable
 from sftui.words import apart, size
 
-from .memory_view import AT, MOMENTS, MUTED, amount, unit_name, unit_of
+from .memory_view import MUTED, amount, unit_name, unit_of
 from .train_view import EXPECTED
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def report(status: Status, history: History, width: int) -> Content:
 
 
 def _sentences(status: Status, history: History) -> list[Content]:
+    from sftui.memory.moment_words import WHEN
+
     taken, predicted = history.taken, history.taken.predicted
     lines = []
     if not taken.moments and taken.highest is None:
@@ -52,7 +54,7 @@ def _sentences(status: Status, history: History) -> list[Content]:
         if taken.moment is not None:
             # Between the moments, while answering say, more may have been allocated.
             there = taken.moments[taken.moment]
-            at = f"{'' if there == taken.highest else f', {size(there)}'} {AT[taken.moment]}"
+            at = f"{'' if there == taken.highest else f', {size(there)}'} {WHEN[taken.moment]}"
         beside = f", torch held at most {size(taken.reserved)}" if taken.reserved else ""
         lines.append(Content.assemble("allocated at most ", (size(taken.highest), "bold"), at, beside))
     if predicted is None:
@@ -65,7 +67,7 @@ def _sentences(status: Status, history: History) -> list[Content]:
             Content.assemble(
                 "predicted ",
                 (size(predicted.peak_bytes), "bold"),
-                f" {AT[predicted.peak_moment]}{by}{compared}",
+                f" {WHEN[predicted.peak_moment]}{by}{compared}",
             )
         )
     if (trial := taken.trial) is not None:
@@ -112,18 +114,20 @@ def _components(taken: MemoryHistory, unit: int, width: int) -> list[Content]:
 
 
 def _moments(taken: MemoryHistory, unit: int, width: int) -> list[Content]:
+    from sftui.memory.moment_words import NAMES
+
     predicted = taken.predicted
     found = {
         name: (
             predicted.at(name) if predicted and name in predicted.moments else None,
             taken.moments.get(name),
         )
-        for name in MOMENTS
+        for name in NAMES
     }
     sizes = {name: pair for name, pair in found.items() if pair != (None, None)}
     extent = max((each or 0 for pair in sizes.values() for each in pair), default=1)
     lines = [_heading("moments", unit, width)]
-    lines += [_line(MOMENTS[name], *pair, extent, unit, width) for name, pair in sizes.items()]
+    lines += [_line(NAMES[name], *pair, extent, unit, width) for name, pair in sizes.items()]
     return lines
 
 

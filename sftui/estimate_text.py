@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sftui.data.longest import longest_at_hand
 from sftui.json_text import json_text
 from sftui.memory.answer import Answer, answer, known_shape, simulated_answer
 from sftui.memory.band import fits_on
-from sftui.memory.changes import Change, changes, cheapest
+from sftui.memory.change_words import result_words, time_words
+from sftui.memory.changes import Change, best, changes, cheapest, most
 from sftui.memory.config_file import longest_position
-from sftui.memory.estimate import Component, Moment
-from sftui.memory.fit import largest_batch, longest, methods
+from sftui.memory.estimate import Component
+from sftui.memory.fit import Fit, largest_batch, longest, methods
 from sftui.memory.levers import LONGEST
-from sftui.memory.measured import measured_on
+from sftui.memory.measured import Measured, measured_on
+from sftui.memory.moment_words import NAMES, WHEN
 from sftui.memory.notes import notes
 from sftui.memory.shape import ModelShape
 from sftui.memory.why import Reason, why
@@ -25,17 +28,8 @@ from sftui.words import count, share, size
 if TYPE_CHECKING:
     from rich.text import Text
 
-IN_WORDS: dict[Moment, str] = {
-    "load": "loading",
-    "forward": "the forward pass",
-    "loss": "the loss",
-    "backward_last": "the backward pass of the last layers",
-    "backward_first": "the backward pass of the first layers",
-    "optimizer_step": "the optimizer step",
-    "evaluation": "an evaluation",
-    "save": "saving",
-}
 _STYLES = {"fits": "bold green", "tight": "bold yellow", "no": "bold red"}
+_UNKNOWN = "the closed form does not know this model: methods are not compared, and sizes not explained"
 _SHOWN_CHANGES = 5
 _SHOWN_RUNS = 3
 _BAR = 30  # cells of the longest bar
@@ -64,10 +58,11 @@ def look(recipe: Recipe, gpu: str | None) -> Answer:
         device = device_of(gpu)
     shape = known_shape(recipe.model.name_or_path, recipe.model.revision)
     history = () if device is None else measured_on(device.name)
+    own = longest_at_hand(recipe) if recipe.data.packing == "none" else None
     if isinstance(shape, ModelShape):
-        return answer(recipe, shape, device, history=history)
+        return answer(recipe, shape, device, longest=own, history=history)
     print(f"{shape.why}: simulating its step", file=sys.stderr)
-    return simulated_answer(recipe, device, history=history)
+    return simulated_answer(recipe, device, longest=own, history=history)
 
 
 def compare(found: Answer) -> list[Compared]:
@@ -76,8 +71,10 @@ def compare(found: Answer) -> list[Compared]:
         return []
     history = () if found.device is None else measured_on(found.device.name)
     return [
-        Compared(method, answer(recipe, found.shape, found.device, history=history))
-        for method, (recipe, _) in methods(found.recipe, found.shape).items()
+        Compared(
+            method, answer(recipe, found.shape, found.device, longest=found.known.longest, history=history)
+        )
+        for method, (recipe, _) in methods(found.recipe, found.shape, found.known).items()
     ]
 
 
@@ -89,6 +86,8 @@ def verdict(found: Answer) -> int:
 def print_answer(found: Answer, *, as_json: bool, compares: bool, explains: bool) -> None:
     """Print it on stdout."""
     if as_json:
+        if found.shape is None and (compares or explains):
+            print(_UNKNOWN, file=sys.stderr)
         print(json_text(to_json(found, compares=compares, explains=explains), indent=2))
         return
     from rich.console import Console
@@ -98,9 +97,15 @@ def print_answer(found: Answer, *, as_json: bool, compares: bool, explains: bool
 
 
 def to_json(found: Answer, *, compares: bool = False, explains: bool = False) -> dict[str, Any]:
-    """The answer of `estimate --json`. Bytes; `fits` and `device` are null without a device."""
+    """The answer of `estimate --json`. Bytes; `fits`, `verdict` and `device` are null without a device.
+
+    `components` add up to `peak_bytes`: their `context` is 0, since it is outside of what torch allocates;
+    `context_bytes` was measured on the device, or is null. `reserved_bytes` and `reserved_band` are of all
+    that the run takes of the device, context included. `fits` is true unless it surely does not; `verdict`
+    tells "fits" from "tight", which may fit. `length_from` is "data" where the longest sequence is known,
+    else "max_length": all rows are taken to be that long.
+    """
     estimate, device, around = found.estimate, found.device, found.band
-    components = {**estimate.components, "context": around.context or 0}
     document: dict[str, Any] = {
         "peak_bytes": estimate.peak_bytes,
         "reserved_bytes": around.typical,
@@ -108,7 +113,10 @@ def to_json(found: Answer, *, compares: bool = False, explains: bool = False) ->
         "band_runs": around.runs,
         "peak_phase": estimate.peak_moment.removesuffix("_last").removesuffix("_first"),
         "peak_moment": estimate.peak_moment,
-        "components": components,
+        "components": dict(estimate.components),
+        "context_bytes": around.context,
+        "length": found.length,
+        "length_from": found.length_from,
         "moments": {moment: sum(parts.values()) for moment, parts in estimate.moments.items()},
         "parameters": {
             "total": estimate.parameters.total,
@@ -122,7 +130,12 @@ def to_json(found: Answer, *, compares: bool = False, explains: bool = False) ->
         "fits": None if found.verdict is None else found.verdict != "no",
         "verdict": found.verdict,
         "measured": [
-            {"run": one.run, "allocated_bytes": one.allocated_bytes, "reserved_bytes": one.reserved_bytes}
+            {
+                "run": one.run,
+                "length": one.step.get("length"),
+                "allocated_bytes": one.allocated_bytes,
+                "reserved_bytes": one.reserved_bytes,
+            }
             for one in found.same
         ],
     }
@@ -154,6 +167,7 @@ def _lines(found: Answer, *, compares: bool, explains: bool) -> Iterator[tuple[s
     yield "bold", found.recipe.summary()
     trained = numbers.trainable / numbers.total
     yield "", f"{count(numbers.total)} parameters, {count(numbers.trainable)} trained ({share(trained)})"
+    yield "", _rows(found)
     yield "", ""
     yield from _components(found, explains=explains)
     yield "", ""
@@ -169,9 +183,21 @@ def _lines(found: Answer, *, compares: bool, explains: bool) -> Iterator[tuple[s
         yield from _room(found, found.shape)
 
 
+def _rows(found: Answer) -> str:
+    """What a micro-batch is taken to be."""
+    recipe, length = found.recipe, f"{found.length:,} tokens"
+    number = recipe.training.per_device_train_batch_size
+    if recipe.data.packing != "none":
+        return f"micro-batch: {number:,} {'bin' if number == 1 else 'bins'} of {length}"
+    rows = f"micro-batch: {number:,} {'row' if number == 1 else 'rows'} of {length}"
+    if found.length_from == "data":
+        return f"{rows}, the longest of the data"
+    return f"{rows} (data.max_length; shorter rows take less)"
+
+
 def _components(found: Answer, *, explains: bool) -> Iterator[tuple[str, str]]:
     """The peak by component."""
-    peak, moment = found.estimate.peak_bytes, IN_WORDS[found.estimate.peak_moment]
+    peak, when = found.estimate.peak_bytes, WHEN[found.estimate.peak_moment]
     reasons = _reasons(found) if explains else {}
     yield "dim", f"{'':<16}{'size':>12}{'share':>9}"
     for name, bytes_ in found.estimate.components.items():
@@ -179,9 +205,11 @@ def _components(found: Answer, *, explains: bool) -> Iterator[tuple[str, str]]:
             yield "", f"{name:<16}{size(bytes_):>12}{share(bytes_ / peak):>9}"
             if name in reasons:
                 yield "dim", f"    {reasons[name].formula}"
-    yield "bold", f"{'peak':<16}{size(peak):>12}{share(1):>9}   allocated at most, at {moment}"
+    yield "bold", f"{'peak':<16}{size(peak):>12}{share(1):>9}   allocated at most, {when}"
     if found.source == "simulation":
         yield "dim", "by a simulated step: the closed form does not know this model"
+    if explains and found.shape is None:
+        yield "yellow", _UNKNOWN
 
 
 def _moments(found: Answer) -> Iterator[tuple[str, str]]:
@@ -191,7 +219,7 @@ def _moments(found: Answer) -> Iterator[tuple[str, str]]:
         bytes_ = found.estimate.at(moment)
         bar = "█" * max(1, round(_BAR * bytes_ / highest))
         mark = " ◂ peak" if moment == found.estimate.peak_moment else ""
-        yield ("bold" if mark else ""), f"{moment:<16}{size(bytes_):>12}  {bar}{mark}"
+        yield ("bold" if mark else ""), f"{NAMES[moment]:<16}{size(bytes_):>12}  {bar}{mark}"
 
 
 def _device(found: Answer) -> Iterator[tuple[str, str]]:
@@ -205,17 +233,21 @@ def _device(found: Answer) -> Iterator[tuple[str, str]]:
     low, high = size(around.low), size(around.high)
     yield "", f"on a device: {low} to {high}, usually {size(around.typical)} ({runs}; {context})"
     for one in found.same[:_SHOWN_RUNS]:
-        yield (
-            "",
-            f"measured in {one.run}: {size(one.allocated_bytes)} allocated, "
-            f"{size(one.reserved_bytes)} reserved",
-        )
+        yield "", _measured(one, found.length)
     if device is None or found.verdict is None:
         yield "yellow", "no GPU is seen here: --gpu NAME or --gpu SIZE says whether it fits one"
         return
     words_ = {"fits": "fits", "tight": "may just fit", "no": "does not fit"}[found.verdict]
     free = f"{size(device.free_bytes)} of {size(device.total_bytes)} free"
     yield _STYLES[found.verdict], f"{words_}: {device.name}, {free}"
+
+
+def _measured(one: Measured, length: int) -> str:
+    """What a run of this step took, and of which length it was where that is another."""
+    own = one.step.get("length")
+    longest = f" with sequences of {own:,} tokens" if isinstance(own, int) and own != length else ""
+    took = f"{size(one.allocated_bytes)} allocated, {size(one.reserved_bytes)} reserved"
+    return f"measured in {one.run}{longest}: {took}"
 
 
 def _methods(found: Answer) -> Iterator[tuple[str, str]]:
@@ -227,7 +259,7 @@ def _methods(found: Answer) -> Iterator[tuple[str, str]]:
             f"{one.method:<16}{size(one.answer.estimate.peak_bytes):>12}  {said}",
         )
     if found.shape is None:
-        yield "yellow", "the closed form does not know this model: methods are not compared"
+        yield "yellow", _UNKNOWN
 
 
 def _room(found: Answer, shape: ModelShape) -> Iterator[tuple[str, str]]:
@@ -235,56 +267,63 @@ def _room(found: Answer, shape: ModelShape) -> Iterator[tuple[str, str]]:
     device = found.device
     if device is None:
         return
-    recipe = found.recipe
-    fits = fits_on(device, recipe.training.loss, measured_on(device.name))
-    if found.verdict == "fits":
-        limit = longest_position(recipe.model.name_or_path, recipe.model.revision) or LONGEST
-        batch, length = largest_batch(recipe, shape, fits), longest(recipe, shape, fits, limit)
-        rows = recipe.training.per_device_train_batch_size
-        yield "", ""
-        if batch is not None:
-            of_length = f"of {recipe.data.max_length:,} tokens"
-            yield (
-                "",
-                f"largest micro-batch {of_length}: {batch.unbounded:,}, "
-                f"{batch.value:,} at this effective batch",
-            )
-        if length is not None:
-            yield "", f"longest sequence at micro-batch {rows:,}: {length.value:,} tokens"
-        return
+    recipe, known = found.recipe, found.known
+    fits = fits_on(device, measured_on(device.name))
     yield "", ""
-    made = cheapest(recipe, shape, fits)
+    if found.verdict == "fits":
+        limit = _positions(recipe) or LONGEST
+        batch = largest_batch(recipe, shape, fits, known)
+        length = longest(recipe, shape, fits, limit, known)
+        if batch is not None:
+            yield "", _largest(batch, found.length)
+        if length is not None:
+            rows = recipe.training.per_device_train_batch_size
+            yield "", f"longest sequence at a micro-batch of {rows:,}: {length.value:,} tokens"
+        return
+    made = cheapest(recipe, shape, fits, known)
     if made is None:
-        yield "red", f"no change of this recipe makes it fit {device.name} with certainty; most is saved by:"
-        options = changes(recipe, shape, found.estimate)
-        made = sorted(options, key=lambda one: -one.saves)[:_SHOWN_CHANGES]
+        least = size(most(recipe, shape, known).peak_bytes)
+        yield (
+            "red",
+            f"no change of this recipe makes it fit {device.name} with certainty: "
+            f"all at once come to {least} allocated; most is saved by one of:",
+        )
+        made = best(changes(recipe, shape, found.estimate, known), _SHOWN_CHANGES)
     else:
         yield "bold", "the cheapest way to make it fit:"
     for one in made:
-        yield "", f"  {one.text}: saves {size(one.saves)}, {_slower(one)}"
+        yield "", f"  {_change(one)}"
 
 
-def _slower(change: Change) -> str:
-    """What it costs in time, and in what is learned."""
-    percent = round(100 * (change.slower - 1))
-    time = "no slower" if percent <= 0 else f"about {percent}% slower"
-    after = {
-        "same": "",
-        "nearly": "",
-        "learned": "; another part of the model is trained",
-        "data": "; other tokens are trained on",
-    }
-    return f"{time}{after[change.result]}"
+def _largest(batch: Fit, length: int) -> str:
+    """The largest micro-batch with the effective batch of the recipe, and without."""
+    training = batch.recipe.training
+    effective = batch.value * training.gradient_accumulation_steps
+    text = f"largest micro-batch of {length:,} tokens: {batch.value:,}"
+    text += f", the effective batch of {effective:,} kept"
+    return f"{text}; {batch.unbounded:,} with a larger one" if batch.unbounded > batch.value else text
+
+
+def _change(one: Change) -> str:
+    """What it saves, and what it costs in time and in what is learned."""
+    costs = time_words(one.slower)
+    costs += f"; {result_words(one)}" if one.result != "same" else ""
+    return f"{one.text}: saves {size(one.saves)}, {costs}"
+
+
+def _positions(recipe: Recipe) -> int | None:
+    return longest_position(recipe.model.name_or_path, recipe.model.revision)
 
 
 def _notes(found: Answer) -> list[str]:
     if found.shape is None or found.step is None:
         return []
-    return notes(found.shape, found.step, found.estimate)
+    positions = _positions(found.recipe)
+    return notes(found.shape, found.step, found.estimate, device=found.device, positions=positions)
 
 
 def _reasons(found: Answer) -> dict[Component, Reason]:
     if found.shape is None or found.step is None:
         return {}
-    options = changes(found.recipe, found.shape, found.estimate)
+    options = changes(found.recipe, found.shape, found.estimate, found.known)
     return why(found.shape, found.step, found.estimate, options)

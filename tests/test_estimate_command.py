@@ -123,6 +123,36 @@ def test_an_override_changes_the_answer(sftui: Any) -> None:
     assert other > one + GIB / 2
 
 
+def test_the_cheapest_way_is_held_against_its_own_band(sftui: Any) -> None:
+    done = sftui("training.loss=stock", "--gpu", "3060")
+    _, _, listed = done.out.partition("the cheapest way to make it fit:\n")
+    assert listed.splitlines() == ["  loss: chunked: saves 2.2 GiB, takes no longer"]
+
+
+def test_what_nothing_makes_fit_is_told_with_what_all_come_to(sftui: Any) -> None:
+    done = sftui("--gpu", "2GB")
+    assert "all at once come to 5." in done.out
+    saving = [line.split(":")[0] for line in done.out.splitlines() if ": saves " in line]
+    assert saving and len(saving) == len(set(saving))
+
+
+def test_it_says_that_rows_of_max_length_are_assumed(sftui: Any) -> None:
+    answer = json.loads(sftui("--json", "data.max_length=1000").out)
+    assert (answer["length"], answer["length_from"]) == (1000, "max_length")
+    assert "1 row of 1,000 tokens (data.max_length" in sftui("data.max_length=1000").out
+
+
+def test_what_the_device_refuses_is_noted(sftui: Any) -> None:
+    assert "has no bfloat16" in sftui("--gpu", "2080").out
+    assert any("has no bfloat16" in note for note in json.loads(sftui("--json", "--gpu", "T4").out)["notes"])
+
+
+def test_a_micro_batch_that_fits_is_told_with_its_effective_batch(sftui: Any) -> None:
+    out = sftui("--gpu", "H100", "training.gradient_accumulation_steps=4").out
+    assert "largest micro-batch of 2,048 tokens: 4, the effective batch of 4 kept; " in out
+    assert " with a larger one\n" in out
+
+
 def test_methods_are_compared(sftui: Any) -> None:
     answer = json.loads(sftui("--json", "--compare", "--gpu", "24GB").out)
     peaks = {name: one["peak_bytes"] for name, one in answer["methods"].items()}
@@ -174,7 +204,9 @@ def test_a_measured_run_of_the_same_step_is_shown_and_calibrates_the_band(sftui:
     )
     after = json.loads(sftui("--json", "--gpu", "4090").out)
     assert [one["run"] for one in after["measured"]] == ["2026-11-20_0412-model"]
-    assert after["band_runs"] == 1 and after["components"]["context"] == GIB // 4
+    assert after["measured"][0]["length"] == after["length"] == 2048
+    assert after["band_runs"] == 1 and after["context_bytes"] == GIB // 4
+    assert sum(after["components"].values()) == peak
     assert after["reserved_bytes"] == pytest.approx(peak * 1.02 + GIB / 4, rel=1e-6)
     text = sftui("--gpu", "4090").out
     assert "measured in 2026-11-20_0412-model" in text and "1 run measured on this device" in text
@@ -213,6 +245,10 @@ def test_an_unknown_architecture_is_simulated(sftui: Any, here: Path) -> None:
     assert done.code == 0 and "simulating" in done.err
     answer = json.loads(done.out)
     assert answer["source"] == "simulation" and answer["peak_bytes"] > 0
+    explained = sftui("--json", "--why", "--compare", "model.quantization=none")
+    assert "does not know this model" in explained.err and json.loads(explained.out)["why"] == {}
+    text = sftui("--why", "model.quantization=none").out
+    assert "does not know this model" in text and "sizes not explained" in text
 
 
 def test_an_estimate_needs_no_torch(here: Path) -> None:

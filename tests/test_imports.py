@@ -79,6 +79,10 @@ def test_the_workbench_opens_without_what_only_a_trainer_or_a_recipe_needs() -> 
         "sftui.screens.train",
         "sftui.screens.data",
         "sftui.screens.data_changes",
+        "sftui.screens.recipe",
+        "sftui.screens.recipe_start",
+        "sftui.screens.recipe_new",
+        "sftui.screens.recipe_open",
     )
     assert "textual" in loaded["sftui.screens.app"]
     for name, packages in loaded.items():

@@ -46,6 +46,14 @@ CPU: tuple[str, ...] = ()
 NOTHING: tuple[str, ...] = ()
 T4, FLASH = ("T4",), "model.attn_implementation=flash_attention_2"
 ATTENTION = "model.attn_implementation"
+STORED_NF4 = LLAMA_8B | {
+    "quantization_config": {
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_compute_dtype": "bfloat16",
+    }
+}
+STORED_FP8 = LLAMA_8B | {"quantization_config": {"quant_method": "fp8"}}
 RATE = "training.learning_rate=2e-5"
 
 CASES = [
@@ -70,6 +78,8 @@ CASES = [
     Case("attention-float32", ATTENTION, (FLASH, "model.dtype=float32")),
     Case("attention-capped", ATTENTION, (f"{ATTENTION}=varlen", "data.packing=best_fit"), GEMMA_2),
     Case("packing-refused", "data.packing", ("data.packing=best_fit",), MAMBA),
+    Case("stored-quantised", "model.quantization", LORA, STORED_NF4),
+    Case("stored-quantised", "model.name_or_path", config=STORED_FP8, mends=False),
     Case("packing-masked", ATTENTION, (f"{ATTENTION}=sdpa", "data.packing=best_fit")),
     Case("bitsandbytes-missing", "model.quantization", packages=NOTHING),
     Case("bitsandbytes-missing", "training.optim", (*LORA, "training.optim=lion_8bit"), packages=NOTHING),

@@ -12,6 +12,7 @@ from .word_list import WordList
 if TYPE_CHECKING:
     from sftui.recipe_difference import Line
 
+NOTHING = "nothing differs; c compares with another recipe"
 AROUND = 2  # lines of the same around a change
 SIGNS = {"removed": ("-", "error"), "added": ("+", "success"), "same": (" ", "muted")}
 
@@ -22,10 +23,12 @@ class DifferenceList(WordList):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._lines: tuple[tuple[str, str], ...] = ()
+        self.says_nothing = True
 
     def show(self, lines: Sequence[Line]) -> None:
         """Show the lines of a difference."""
-        folded = tuple(fold(lines))
+        folded = tuple(fold(lines)) or (("folded", NOTHING),)
+        self.says_nothing = folded[0][1] == NOTHING
         if folded != self._lines:
             self._lines = folded
             self.set_count(len(folded))
@@ -33,7 +36,7 @@ class DifferenceList(WordList):
     def line(self, index: int, width: int) -> list[tuple[str, str]]:
         """One line."""
         kind, text = self._lines[index]
-        sign, style = SIGNS.get(kind, (" ", "faint"))
+        sign, style = SIGNS.get(kind, (" ", "muted"))
         return [(f"{sign} ", style), (printable(text), style)]
 
 

@@ -9,7 +9,8 @@ from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widget import Widget
 
-_MEMORY = re.compile(r"\S+/\S+ GiB$")  # what is used of it
+# What is used of the memory, with the word before it, and alone.
+_SHORTER = re.compile(r"\S+ \S+/\S+ GiB$"), re.compile(r"\S+/\S+ GiB$")
 _STAR = 3  # cells
 
 
@@ -58,9 +59,11 @@ class Masthead(Widget):
             )
         left = Content("").join(parts)
         right = Content(f"{self.device} ")
-        if left.cell_length + right.cell_length + _STAR > self.size.width:
-            memory = _MEMORY.search(self.device)
-            right = Content(f"{memory[0]} " if memory else "")
+        star = _STAR if self.recipe.endswith("*") else 1
+        for shorter in _SHORTER:
+            if left.cell_length + right.cell_length + star > self.size.width:
+                memory = shorter.search(self.device)
+                right = Content(memory[0] if memory else "")
         room = self.size.width - left.cell_length - right.cell_length
         middle = Content(_fitting(self.recipe, room - 4))
         gap = max(1, room - middle.cell_length)

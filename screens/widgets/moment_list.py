@@ -28,9 +28,11 @@ class MomentList(PartList):
         """Show an answer; the cursor stays on its moment."""
         if found is self._answer:
             return
+        from sftui.memory.moment_words import NAMES
+
         here = self.moment
         self._answer = found
-        self._moments = tuple(name for name in view.MOMENTS if name in found.estimate.moments)
+        self._moments = tuple(name for name in NAMES if name in found.estimate.moments)
         if here in self._moments:
             self.cursor = self._moments.index(here)
         self.set_count(len(self._moments))

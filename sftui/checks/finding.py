@@ -24,6 +24,7 @@ SEVERITIES: dict[str, Severity] = {
     "attention-float32": "error",
     "attention-capped": "error",
     "packing-refused": "error",
+    "stored-quantised": "error",
     "bitsandbytes-missing": "error",
     "too-many-processes": "error",
     "targets-unknown": "error",

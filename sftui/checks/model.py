@@ -12,6 +12,7 @@ from sftui.checks.facts import Facts
 from sftui.checks.finding import Finding, found, refused
 from sftui.data.model_files import is_hub_model
 from sftui.errors import InputError, shorten
+from sftui.memory.stored import refusal_of_stored, stored_values
 from sftui.packing_support import refusal
 
 _KEY = "model.name_or_path"
@@ -26,6 +27,7 @@ def model_findings(facts: Facts) -> Iterator[Finding]:
         text = "true: Python code that comes with the model is run with your rights"
         hint = "set it only for a model whose files you have read, at a model.revision of your choice"
         yield found("remote-code", "model.trust_remote_code", text, hint)
+    yield from _stored(facts)
     yield from _positions(facts)
     if facts.recipe.data.packing != "none":
         yield from _packing(facts)
@@ -72,6 +74,14 @@ def _whether_it_is_there(facts: Facts) -> Iterator[Finding]:
         if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
             text = "is not on this machine, and HF_HUB_OFFLINE forbids to download it"
         yield found("model-not-here", _KEY, text, f"to have it before: hf download {name}")
+
+
+def _stored(facts: Facts) -> Iterator[Finding]:
+    """Weights that are stored quantised otherwise than the recipe says."""
+    error = refusal_of_stored(facts.config or {}, facts.recipe.model)
+    if error is not None:
+        wanted = stored_values(facts.config or {}) if error.key == "model.quantization" else None
+        yield refused("stored-quantised", "model.quantization" if wanted else _KEY, error, wanted)
 
 
 def _positions(facts: Facts) -> Iterator[Finding]:

@@ -165,18 +165,18 @@ def _answer(
 
 
 def _same(history: Sequence[Measured], recipe: Recipe, step: StepSpec) -> tuple[Measured, ...]:
-    if not history:
-        return ()
-    config = config_digest(recipe.model.name_or_path, recipe.model.revision)
     # As it comes back from a file: lists for tuples.
-    wanted = _without_lengths(json.loads(json.dumps(asdict(step))))
-    found = [one for one in history if one.config == config and _matches(one.step, wanted)]
+    wanted = _of_recipe(json.loads(json.dumps(asdict(step))))
+    found = [one for one in history if one.config and _matches(one.step, wanted)]
+    if found:
+        config = config_digest(recipe.model.name_or_path, recipe.model.revision)
+        found = [one for one in found if one.config == config]
     return tuple(sorted(found, key=lambda one: one.step.get("length") != step.length))
 
 
-def _without_lengths(step: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a step that are the recipe's: how long its sequences are is the data's."""
-    fields = {name: value for name, value in step.items() if name != "length"}
+def _of_recipe(step: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a step that are the recipe's: the length is the data's, the capability the device's."""
+    fields = {name: value for name, value in step.items() if name not in ("length", "capability")}
     evaluation = fields.get("evaluation")
     if isinstance(evaluation, Mapping):
         fields["evaluation"] = {name: value for name, value in evaluation.items() if name != "length"}
@@ -186,5 +186,5 @@ def _without_lengths(step: Mapping[str, Any]) -> dict[str, Any]:
 def _matches(step: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether a run's step has these fields; one that is kept by an earlier version may have fewer."""
     return bool(step) and all(
-        name in wanted and wanted[name] == value for name, value in _without_lengths(step).items()
+        name in wanted and wanted[name] == value for name, value in _of_recipe(step).items()
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sftui.memory.operations import (
     add,
@@ -46,7 +46,7 @@ class Scores:
     @property
     def heads_first(self) -> bool:
         """Whether gradients of keys and values come with heads before tokens."""
-        if self.kernel in ("eager", "math"):
+        if self.kernel in ("eager", "math") or (self.sequences and self.kernel == "efficient"):
             return True
         return self.groups > 1 and (self.kernel == "efficient" or self.masked)
 
@@ -64,18 +64,20 @@ def rotate(tape: Tape, x: Tensor, positions: tuple[Tensor, Tensor]) -> Tensor:
 
 def rotate_part(
     tape: Tape, q: Tensor, k: Tensor, positions: tuple[Tensor, Tensor], sizes: tuple[int, int], *, last: bool
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """The same for the first elements of each head, `sizes` in all; the others pass.
 
-    With `last` both are turned before either is put together (phi), else one after the other (phi3).
+    With `last` both are turned before either is put together (phi), else one after the other (phi3). Third is
+    what the modelling code holds in variables beside the results.
     """
     q_turned, q_rest = slice_of(tape, q, sizes[0]), slice_of(tape, q, q.size - sizes[0])
     k_turned, k_rest = slice_of(tape, k, sizes[1]), slice_of(tape, k, k.size - sizes[1])
     if last:
         q_turned, k_turned = rotate(tape, q_turned, positions), rotate(tape, k_turned, positions)
-        return concatenate(tape, q_turned, q_rest), concatenate(tape, k_turned, k_rest)
+        q, k = concatenate(tape, q_turned, q_rest), concatenate(tape, k_turned, k_rest)
+        return q, k, (q_turned, q_rest, k_turned, k_rest)
     q = concatenate(tape, rotate(tape, q_turned, positions), q_rest)
-    return q, concatenate(tape, rotate(tape, k_turned, positions), k_rest)
+    return q, concatenate(tape, rotate(tape, k_turned, positions), k_rest), ()
 
 
 def _rotated_half(tape: Tape, x: Tensor) -> Tensor:
@@ -93,6 +95,8 @@ def attend(tape: Tape, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple
         return _flash(tape, q, k, v, scores), None
     if kernel == "math" and not scores.masked:
         return _math(tape, q, k, v, scores), None
+    if scores.sequences:
+        return _one_by_one(tape, q, k, v, scores), None
     return _efficient(tape, q, k, v, scores), None
 
 
@@ -149,6 +153,51 @@ def _repeated(tape: Tape, x: Tensor, scores: Scores) -> Tensor:
     size, back = x.size * groups, x.size * x.width
     storage = x.storage if scores.kv_heads == 1 else tape.new(size * x.width)
     return tape.result(storage, size, x.width, (x.edge,), lambda _: (tape.new(back),))
+
+
+def _one_by_one(tape: Tape, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Tensor:
+    """The trainer's attention of packed sequences without a kernel for all: one after the other.
+
+    Heads of keys and values are repeated before; a sequence longer than the window has a band of true and false.
+    """
+    count = scores.sequences
+    one = replace(scores, length=scores.length // count, kv_heads=scores.heads, sequences=0)
+    whole = [lowered(tape, q)]
+    for x in (k, v):
+        whole.append(lowered(tape, x))
+        if scores.groups > 1:
+            whole.append(_spread(tape, whole.pop(), scores.groups))
+    size, width = whole[0].size, whole[0].width
+    parts = [_sequences(tape, x, count) for x in whole]
+    del whole
+    band: list[Storage] = []
+    outputs = []
+    for number in range(count):
+        band.clear()
+        if scores.masked:
+            places, cells = tape.new(8 * one.length), one.length * one.length
+            ahead = tape.new(8 * cells)
+            seen = tape.new(cells), tape.new(cells)
+            band.append(tape.new(cells))
+            del places, ahead, seen
+        outputs.append(_efficient(tape, parts[0][number], parts[1][number], parts[2][number], one))
+    edges = tuple(each.edge for each in outputs)
+    joined = tape.result(tape.new(size * width), size, width, edges, lambda grads: (grads[0],) * count)
+    return copy(tape, joined)
+
+
+def _spread(tape: Tape, x: Tensor, groups: int) -> Tensor:
+    """Each head `groups` times, in a copy; the gradients of the same head are summed."""
+    size, back = x.size * groups, x.size * x.width
+    return tape.result(tape.new(size * x.width), size, x.width, (x.edge,), lambda _: (tape.new(back),))
+
+
+def _sequences(tape: Tape, x: Tensor, count: int) -> tuple[Tensor, ...]:
+    """Views of each sequence; their gradients are put together."""
+    back = x.size * x.width
+    return tape.results(
+        x.storage, (x.size // count,) * count, x.width, (x.edge,), lambda _: (tape.new(back),)
+    )
 
 
 def _efficient(tape: Tape, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Tensor:
@@ -249,5 +298,7 @@ def _math(tape: Tape, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Tensor
     k, v = _repeated(tape, k, scores), _repeated(tape, v, scores)
     turned = scale(tape, k)
     weights = matrix_product(tape, q, turned, cells)
-    weights = kept_output(tape, add(tape, weights, mask))
+    weights = add(tape, weights, mask)
+    del mask
+    weights = kept_output(tape, weights)
     return copy(tape, matrix_product(tape, weights, v, q.size))

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from sftui.memory.band import Fits
 from sftui.memory.closed_form import estimate
-from sftui.memory.estimate import Estimate
+from sftui.memory.estimate import Estimate, Moment
 from sftui.memory.known import NOTHING, Known
 from sftui.memory.levers import RESULTS, Lever, Result, Values, changed, levers
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import StepSpec
 from sftui.memory.work import typical_seconds
 from sftui.recipe import Overlength, Recipe
+
+_CRUMB = 0.05  # of what is missing
+_LITTLE_SHORTER = 0.85  # of the length
 
 _LONGER_ONES: dict[Overlength, str] = {
     "drop": "longer sequences are dropped",
@@ -28,12 +31,13 @@ _LONGER_ONES: dict[Overlength, str] = {
 class Change:
     """One change of a recipe.
 
-    `values` by dotted recipe key, and `recipe` with them. `result` is what becomes of the trained model: see
-    `Lever`. `estimate` is of the changed recipe, which has `saves` bytes less at its peak. `slower`: how much
-    longer the same tokens take (1.3: 30% longer).
+    `lever` is the name of what is changed. `values` by dotted recipe key, and `recipe` with them. `result` is
+    what becomes of the trained model: see `Lever`. `estimate` is of the changed recipe, which has `saves`
+    bytes less at its peak. `slower`: how much longer the same tokens take (1.3: 30% longer).
     """
 
     text: str
+    lever: str
     values: Mapping[str, Any]
     result: Result
     saves: int
@@ -42,8 +46,17 @@ class Change:
     recipe: Recipe
 
 
-def changes(recipe: Recipe, shape: ModelShape, found: Estimate, known: Known = NOTHING) -> list[Change]:
+def changes(
+    recipe: Recipe,
+    shape: ModelShape,
+    found: Estimate,
+    known: Known = NOTHING,
+    *,
+    moment: Moment | None = None,
+) -> list[Change]:
     """Every single change that lowers the peak of `found`, the estimate of this recipe.
+
+    With a `moment`, every one that lowers what is needed then: `saves` is of that moment.
 
     In the order of what they cost in time, in percent; equals in that of what they change, then of what they
     save.
@@ -52,26 +65,25 @@ def changes(recipe: Recipe, shape: ModelShape, found: Estimate, known: Known = N
     made = []
     for lever in levers(recipe, shape, start.spec):
         for place in lever.shown:
-            one = _change(start, lever, lever.options[place], found)
+            one = _change(start, lever, lever.options[place], found, moment)
             if one is not None and one.saves > 0:
                 made.append(one)
     return sorted(made, key=lambda one: (_cost(one.slower), RESULTS.index(one.result), -one.saves))
 
 
-def cheapest(
-    recipe: Recipe, shape: ModelShape, fits: Fits, known: Known = NOTHING
-) -> list[Change] | None:
+def cheapest(recipe: Recipe, shape: ModelShape, fits: Fits, known: Known = NOTHING) -> list[Change] | None:
     """The changes that make a recipe fit: none if it does already, None where nothing helps.
 
     The effective batch stays. What is learned is left alone as long as anything else suffices, and the data
-    longer still; of changes of one kind those come first that cost the least time. None can be left out.
-    `saves` and `slower` of each are after those before it. Takes 10 to 70 ms.
+    longer still, unless somewhat shorter sequences do for what a change of the adapter would save; of changes
+    of one kind those come first that cost the least time. None can be left out. `saves` and `slower` of each
+    are after those before it. Takes 10 to 70 ms.
     """
     start = _State(recipe, shape, known)
     if start.held_by(fits):
         return []
-    found = _applied(start, fits)
-    if found is None:
+    found, enough = _applied(start, fits)
+    if not enough:
         return None
     # What changes the most is made as mild as can be while all else is at its strongest; and so on down.
     order = sorted(found, key=lambda one: (RESULTS.index(one.lever.result), _cost(one.slower)), reverse=True)
@@ -83,7 +95,23 @@ def cheapest(
         else:
             milder = _milder(start, found, one, fits)
             found = [milder if each is one else each for each in found]
-    return _listed(start, found)
+    return _listed(start, _without_crumbs(start, found, fits))
+
+
+def most(recipe: Recipe, shape: ModelShape, known: Known = NOTHING) -> Estimate:
+    """The estimate with every change at once, each at its strongest: no recipe of this model takes less."""
+    start = _State(recipe, shape, known)
+    applied, _ = _applied(start, lambda *_: False)
+    state = _with(start, applied)
+    return start.estimate if state is None else state.estimate
+
+
+def best(found: Sequence[Change], count: int) -> list[Change]:
+    """The changes that save most, one of each lever."""
+    chosen: dict[str, Change] = {}
+    for one in sorted(found, key=lambda one: -one.saves):
+        chosen.setdefault(one.lever, one)
+    return list(chosen.values())[:count]
 
 
 class _State:
@@ -121,8 +149,8 @@ class _Applied:
     slower: float
 
 
-def _applied(start: _State, fits: Fits) -> list[_Applied] | None:
-    """Levers at their strongest, one after the other, until it fits."""
+def _applied(start: _State, fits: Fits) -> tuple[list[_Applied], bool]:
+    """Levers at their strongest, one after the other, until it fits; whether it does in the end."""
     found: list[_Applied] = []
     state, tried = start, set[str]()
     while not state.held_by(fits):
@@ -140,10 +168,45 @@ def _applied(start: _State, fits: Fits) -> list[_Applied] | None:
             if nearest is None or key < nearest[0]:
                 nearest = key, after, _Applied(lever, lever.options[-1], slower)
         if nearest is None:
-            return None
+            return found, False
         _, state, one = nearest
         tried.add(one.lever.name)
         found.append(one)
+    return found, True
+
+
+def _without_crumbs(start: _State, found: list[_Applied], fits: Fits) -> list[_Applied]:
+    """Without changes of the adapter that save next to nothing, if somewhat shorter sequences do as well."""
+    for one in [each for each in found if each.lever.result == "learned"]:
+        data = next((each for each in found if each.lever.name == "length"), None)
+        whole, rest = _with(start, found), _with(start, [each for each in found if each is not one])
+        if data is None or whole is None or rest is None:
+            continue
+        missing = start.estimate.peak_bytes - whole.estimate.peak_bytes
+        if rest.estimate.peak_bytes - whole.estimate.peak_bytes > _CRUMB * missing:
+            continue
+        strongest = replace(data, values=data.lever.options[-1])
+        tried = [strongest if each is data else each for each in found if each is not one]
+        state = _with(start, tried)
+        if state is None or not state.held_by(fits):
+            continue
+        shorter = _milder(start, tried, strongest, fits)
+        if _tokens(shorter) >= _LITTLE_SHORTER * _tokens(data):
+            found = _needed(start, [shorter if each is strongest else each for each in tried], fits)
+    return found
+
+
+def _tokens(length: _Applied) -> int:
+    return int(length.values["data.max_length"])
+
+
+def _needed(start: _State, found: list[_Applied], fits: Fits) -> list[_Applied]:
+    """Without those that it fits without."""
+    for one in found:
+        rest = [each for each in found if each is not one]
+        state = _with(start, rest)
+        if state is not None and state.held_by(fits):
+            found = rest
     return found
 
 
@@ -193,14 +256,17 @@ def _cost(slower: float) -> float:
     return max(1.0, round(slower, 2))
 
 
-def _change(before: _State, lever: Lever, values: Values, found: Estimate) -> Change | None:
+def _change(
+    before: _State, lever: Lever, values: Values, found: Estimate, moment: Moment | None = None
+) -> Change | None:
     after = before.changed(values)
     if after is None:
         return None
-    saves = found.peak_bytes - after.estimate.peak_bytes
+    lower = after.estimate
+    saves = found.peak_bytes - lower.peak_bytes if moment is None else found.at(moment) - lower.at(moment)
     slower = after.seconds / before.seconds
     text = _text(lever, values, after.recipe)
-    return Change(text, dict(values), lever.result, saves, after.estimate, slower, after.recipe)
+    return Change(text, lever.name, dict(values), lever.result, saves, lower, slower, after.recipe)
 
 
 def _text(lever: Lever, values: Values, recipe: Recipe) -> str:

@@ -91,6 +91,8 @@ def shape_of(config: Mapping[str, Any], *, file: str = "config.json") -> ModelSh
         return Unknown(name, f"{name} comes with code of its own")
     nested = config.get("text_config")
     values = Values(config, file)
+    if nested is not None and not isinstance(nested, Mapping):
+        raise values.error("text_config", f"found {shorten(nested)}, expected settings in braces")
     if isinstance(nested, Mapping):
         if config.get("vision_config") is not None or config.get("audio_config") is not None:
             return Unknown(name, f"{name} has parts that read images or sound")

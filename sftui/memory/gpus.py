@@ -49,7 +49,11 @@ class Gpu:
     @property
     def reserved_bytes(self) -> int:
         """What the driver keeps for itself, within about 0.1 GiB."""
-        return _RESERVED + self.total_bytes // _RESERVED_SHARE
+        return _reserved(self.total_bytes)
+
+
+def _reserved(total_bytes: int) -> int:
+    return min(total_bytes, _RESERVED + total_bytes // _RESERVED_SHARE)
 
 
 def _gpu(
@@ -81,6 +85,9 @@ GPUS: tuple[Gpu, ...] = (
     _gpu("NVIDIA A30", "A30", 24_576, 933, 165, (8, 0), "A30 24GB"),
     _gpu("NVIDIA A10", "A10", 23_028, 600, 125, (8, 6), "A10 24GB"),
     _gpu("NVIDIA A10G", "A10G", 23_028, 600, 70, (8, 6), "A10G 24GB"),
+    # Four of these are on a card.
+    _gpu("NVIDIA A16", "A16", 15_356, 200, 17.9, (8, 6), "A16 16GB"),
+    _gpu("NVIDIA A2", "A2", 15_356, 200, 18, (8, 6), "A2 16GB"),
     _gpu("NVIDIA L40S", "L40S", 46_068, 864, 362, (8, 9), "L40S 48GB"),
     _gpu("NVIDIA L40", "L40", 46_068, 864, 181, (8, 9), "L40 48GB"),
     _gpu("NVIDIA L4", "L4", 23_034, 300, 121, (8, 9), "L4 24GB"),
@@ -88,6 +95,7 @@ GPUS: tuple[Gpu, ...] = (
     _gpu("Tesla V100-SXM2-32GB", "V100 32GB", 32_768, 900, 125, (7, 0)),
     _gpu("Tesla V100-PCIE-16GB", "V100 PCIe 16GB", 16_384, 900, 112, (7, 0), "V100 PCIe"),
     _gpu("Tesla V100-PCIE-32GB", "V100 PCIe 32GB", 32_768, 900, 112, (7, 0)),
+    _gpu("Tesla V100S-PCIE-32GB", "V100S", 32_768, 1_134, 130, (7, 0), "V100S 32GB"),
     _gpu("Tesla T4", "T4", 15_360, 320, 65, (7, 5), "T4 16GB"),
     _gpu("Tesla P100-PCIE-16GB", "P100", 16_384, 732, 18.7, (6, 0), "P100 16GB", "P100 PCIe"),
     _gpu(
@@ -128,11 +136,15 @@ GPUS: tuple[Gpu, ...] = (
     _gpu("NVIDIA RTX A4500", "RTX A4500", 20_470, 640, 94.6, (8, 6), "A4500 20GB"),
     _gpu("NVIDIA RTX A4000", "RTX A4000", 16_376, 448, 76.7, (8, 6), "A4000 16GB"),
     _gpu("Quadro RTX 8000", "Quadro RTX 8000", 49_152, 672, 130.5, (7, 5)),
+    # Of a DGX Spark: the memory is that of the machine, and the system has its part of it.
+    _gpu("NVIDIA GB10", "GB10", 122_566, 273, 125, (12, 1), "DGX Spark", "GB10 128GB"),
     _gpu("NVIDIA GeForce RTX 5090", "RTX 5090", 32_607, 1_792, 209.5, (12, 0), "5090 32GB"),
     _gpu("NVIDIA GeForce RTX 5080", "RTX 5080", 16_303, 960, 112.6, (12, 0), "5080 16GB"),
     _gpu("NVIDIA GeForce RTX 5070 Ti", "RTX 5070 Ti", 16_303, 896, 87.9, (12, 0), "5070 Ti 16GB"),
     _gpu("NVIDIA GeForce RTX 5070", "RTX 5070", 12_227, 672, 61.7, (12, 0), "5070 12GB"),
     _gpu("NVIDIA GeForce RTX 5060 Ti", "RTX 5060 Ti 16GB", 16_311, 448, 47.4, (12, 0)),
+    _gpu("NVIDIA GeForce RTX 5060 Ti", "RTX 5060 Ti 8GB", 8_151, 448, 47.4, (12, 0)),
+    _gpu("NVIDIA GeForce RTX 5060", "RTX 5060", 8_151, 448, 38.4, (12, 0), "5060 8GB"),
     _gpu("NVIDIA GeForce RTX 4090", "RTX 4090", 24_564, 1_008, 165.2, (8, 9), "4090 24GB"),
     _gpu("NVIDIA GeForce RTX 4080 SUPER", "RTX 4080 Super", 16_376, 736, 104.4, (8, 9), "4080 Super 16GB"),
     _gpu("NVIDIA GeForce RTX 4080", "RTX 4080", 16_376, 717, 97.5, (8, 9), "4080 16GB"),
@@ -148,21 +160,35 @@ GPUS: tuple[Gpu, ...] = (
     _gpu("NVIDIA GeForce RTX 3080 Ti", "RTX 3080 Ti", 12_288, 912, 68.2, (8, 6), "3080 Ti 12GB"),
     _gpu("NVIDIA GeForce RTX 3080", "RTX 3080 10GB", 10_240, 760, 59.5, (8, 6)),
     _gpu("NVIDIA GeForce RTX 3080", "RTX 3080 12GB", 12_288, 912, 61.3, (8, 6)),
+    _gpu("NVIDIA GeForce RTX 3070 Ti", "RTX 3070 Ti", 8_192, 608, 43.5, (8, 6), "3070 Ti 8GB"),
     _gpu("NVIDIA GeForce RTX 3070", "RTX 3070", 8_192, 448, 40.6, (8, 6), "3070 8GB"),
     _gpu("NVIDIA GeForce RTX 3060", "RTX 3060 12GB", 12_288, 360, 25.5, (8, 6)),
+    _gpu("NVIDIA GeForce RTX 3050", "RTX 3050", 8_192, 224, 18.2, (8, 6), "3050 8GB"),
     _gpu("NVIDIA TITAN RTX", "Titan RTX", 24_576, 672, 130.5, (7, 5), "Titan RTX 24GB"),
     _gpu("NVIDIA GeForce RTX 2080 Ti", "RTX 2080 Ti", 11_264, 616, 53.8, (7, 5), "2080 Ti 11GB"),
+    _gpu("NVIDIA GeForce RTX 2080 SUPER", "RTX 2080 Super", 8_192, 496, 44.6, (7, 5), "2080 Super 8GB"),
+    _gpu("NVIDIA GeForce RTX 2080", "RTX 2080", 8_192, 448, 40.3, (7, 5), "2080 8GB"),
+    _gpu("NVIDIA GeForce RTX 2070 SUPER", "RTX 2070 Super", 8_192, 448, 36.3, (7, 5), "2070 Super 8GB"),
+    _gpu("NVIDIA GeForce RTX 2070", "RTX 2070", 8_192, 448, 29.9, (7, 5), "2070 8GB"),
+    # Their float16 is slower than float32, in which such a run is computed: this is float32's.
+    _gpu("NVIDIA GeForce GTX 1080 Ti", "GTX 1080 Ti", 11_264, 484, 11.3, (6, 1), "1080 Ti 11GB", "1080 Ti"),
+    _gpu("NVIDIA GeForce GTX 1080", "GTX 1080", 8_192, 320, 8.9, (6, 1), "1080 8GB", "1080"),
 )
 
 _EXAMPLES = ["H100", "A100 80GB", "L40S", "RTX 4090"]
 
 # What a name may have or lack: brands, the socket, the kind of memory.
 _LEFT_OUT = re.compile(
-    r"nvidia|geforce|tesla|quadro|rtx|generation|edition|workstation|sxm[0-9]?|hbm[0-9]?e?"
+    r"nvidia|geforce|tesla|quadro|rtx|gtx|generation|edition|workstation|sxm[0-9]?|hbm[0-9]?e?"
 )
 # Not the G of A10G.
 _UNIT_OF_SIZE = re.compile(r"(?<=[0-9])\s*gi?b(?![a-z])|(?<=[\s_-][0-9]{2})g(?![a-z])")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(gib|gb|g|mib|mb|m)?", re.IGNORECASE)
+_LARGEST_BARE = 300  # GiB: a larger number alone is the name of a GPU that is not known, not its memory
+_SEVERAL = re.compile(
+    r"(?P<before>[0-9]{1,3})\s*[x*×]\s*(?P<name>.+)|(?P<of>.+?)\s*[x*×:]\s*(?P<after>[0-9]{1,3})",
+    re.IGNORECASE,
+)
 
 
 def _key(text: str) -> str:
@@ -187,9 +213,15 @@ def find_gpu(text: str) -> Gpu:
     nearest names where none is known.
     """
     found = _by_key().get(_key(text))
-    if found is None:
-        raise InputError(f"no GPU is known as {shorten(text)}", key=KEY, hint=_hint(text))
-    return found
+    if found is not None:
+        return found
+    several = _SEVERAL.fullmatch(text.strip())
+    if several is not None:
+        name, number = several["name"] or several["of"], several["before"] or several["after"]
+        if _key(name) in _by_key():
+            hint = f"--gpu {name.strip()} training.num_processes={number} is what each of them takes"
+            raise InputError(f"found {shorten(text)}, expected one GPU", key=KEY, hint=hint)
+    raise InputError(f"no GPU is known as {shorten(text)}", key=KEY, hint=_hint(text))
 
 
 def _hint(text: str) -> str:
@@ -203,12 +235,12 @@ def _hint(text: str) -> str:
 def device_of(text: str) -> Device:
     """The device that a person names, by the name of a GPU or the size of its memory.
 
-    Of a GPU, `used_bytes` is what the driver keeps for itself, as NVML would count it; all of a size is taken
-    as free. Sizes are powers of two whether written 24, 24GB or 24GiB: a GPU sold with 24 GB has 24 GiB. A
-    number alone is a name where a GPU has it (4090), else GiB. Raises InputError.
+    `used_bytes` is what the driver keeps for itself, as NVML would count it. Sizes are powers of two whether
+    written 24, 24GB or 24GiB: a GPU sold with 24 GB has 24 GiB. A number alone is a name where a GPU has it
+    (4090) or no GPU is as large, else GiB. Raises InputError.
     """
     size = _SIZE.fullmatch(text.strip())
-    if size is None or (size[2] is None and _key(text) in _by_key()):
+    if size is None or (size[2] is None and (_key(text) in _by_key() or float(size[1]) > _LARGEST_BARE)):
         gpu = find_gpu(text)
         return Device(gpu.name, gpu.total_bytes, used_bytes=gpu.reserved_bytes, capability=gpu.capability)
     in_mib = (size[2] or "g").lower().startswith("m")
@@ -218,7 +250,8 @@ def device_of(text: str) -> Device:
         raise InputError(
             f"found {shorten(text)}, expected a size from 1 MiB to {largest}, or a GPU's name", key=KEY
         )
-    return Device(f"a GPU of {size[1]} {'MiB' if in_mib else 'GiB'}", round(total))
+    name = f"a GPU of {size[1]} {'MiB' if in_mib else 'GiB'}"
+    return Device(name, round(total), used_bytes=_reserved(round(total)))
 
 
 def gpu_of(device: Device) -> Gpu | None:

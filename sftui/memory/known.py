@@ -13,7 +13,8 @@ from sftui.recipe import Recipe
 class Known:
     """Tokens of the longest sequence that is trained on and of the longest held out; CUDA's capability.
 
-    None where it is not known: rows are as long as `data.max_length` then.
+    None where it is not known: rows are as long as `data.max_length` then. Rows that `data.eval_fraction`
+    holds out are of the same sources: without a number of their own, `longest` is theirs too.
     """
 
     longest: int | None = None
@@ -22,11 +23,12 @@ class Known:
 
     def step(self, recipe: Recipe, shape: ModelShape) -> StepSpec:
         """The recipe's step."""
+        held_out = self.longest_held_out or (None if recipe.data.eval else self.longest)
         return step_of(
             recipe,
             shape,
             length=self.longest,
-            evaluation_length=self.longest_held_out,
+            evaluation_length=held_out,
             capability=self.capability,
         )
 

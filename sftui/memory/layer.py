@@ -89,7 +89,7 @@ class Layer:
         if self.plan.kind.rope and partly:
             tokens, part = q.size // shape.q_size, shape.rotary_dim
             sizes = tokens * shape.heads * part, tokens * shape.kv_heads * part
-            q, k = rotate_part(tape, q, k, positions, sizes, last=shape.parallel)
+            q, k, _parts = rotate_part(tape, q, k, positions, sizes, last=shape.parallel)
         elif self.plan.kind.rope:
             q, k = rotate(tape, q, positions), rotate(tape, k, positions)
         output, weights = attend(tape, q, k, v, self.scores)

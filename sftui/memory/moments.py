@@ -147,7 +147,8 @@ class _Walk:
             needs = needs or bool(layer.plan.adapted or layer.plan.saved)
 
     def _layer(self, plan: LayerPlan) -> Layer:
-        return layer_of(self.step, plan, self.spec.rows, self.spec.length, self.spec.layout)
+        spec = self.spec
+        return layer_of(self.step, plan, spec.rows, spec.length, spec.layout, windows=spec.windows)
 
     def forward(self) -> None:
         """Embedding, then layer by layer, then the last norm."""
@@ -155,7 +156,7 @@ class _Walk:
         self.base += _tables(self.step, spec.rows, spec.length, spec.layout)
         places = _places(spec.length, spec.layout)
         self.base += places
-        masks = _masks(self.step, spec.rows, spec.length, spec.layout)
+        masks = _masks(self.step, spec.rows, spec.length, spec.layout, windows=spec.windows)
         self._look("forward", (self.embedded * (2 if self.shape.scaled_embedding else 1),), masks)
         kept = cached = 0
         for number, one in enumerate(self.passes):
@@ -257,21 +258,23 @@ def head_of(step: Step, rows: int, length: int) -> Head:
     return Head(step.shape, step.plan, step.rules(), rows, length, spec.weighted, chunk)
 
 
-def layer_of(step: Step, plan: LayerPlan, rows: int, length: int, layout: Layout) -> Layer:
-    """The layer on a tape for such a batch."""
+def layer_of(step: Step, plan: LayerPlan, rows: int, length: int, layout: Layout, *, windows: bool) -> Layer:
+    """The layer on a tape for such a batch. `windows`: the kernel needs no dense mask for them."""
     shape, spec = step.shape, step.spec
     kernel: Kernel = spec.attention
     window = plan.kind.window
-    slides = window is not None and not spec.windows and length >= window
+    slides = window is not None and not windows and length >= window
     masked = layout in ("padded", "packed_dense") or kernel == "eager" or slides
-    if spec.windows and layout == "padded":
+    if windows and layout == "padded":
         masked = False
-    if kernel != "eager" and not spec.windows:
-        half = spec.dtype != "float32" and (spec.attention != "math" or layout != spec.layout)
-        kernel = fused_kernel(shape, half=half, masked=masked)
     sequences = rows if layout == "flat" else 0
     if sequences:
+        # Of a band of its own, a sequence that is no longer than the window has none.
+        masked = slides and length != window
         rows, length = 1, rows * length
+    elif kernel != "eager" and not windows:
+        half = spec.dtype != "float32" and (spec.attention != "math" or layout != spec.layout)
+        kernel = fused_kernel(shape, half=half, masked=masked)
     scores = Scores(
         kernel,
         rows,
@@ -312,15 +315,14 @@ def _places(length: int, layout: Layout) -> int:
     return 0 if layout in ("flat", "packed_dense") else rounded(8 * length)
 
 
-def _masks(step: Step, rows: int, length: int, layout: Layout) -> int:
+def _masks(step: Step, rows: int, length: int, layout: Layout, *, windows: bool) -> int:
     """Dense masks, one a kind of window: of true and false for kernels, of numbers for eager attention."""
     spec, shape = step.spec, step.shape
     eager = spec.attention == "eager"
-    if layout == "flat" or (spec.windows and not eager):
+    if layout == "flat" or (windows and not eager):
         return 0
-    windows = {kind.window for kind in shape.layers}
     total = 0
-    for window in windows:
+    for window in {kind.window for kind in shape.layers}:
         slides = window is not None and length >= window
         if eager or slides or layout in ("padded", "packed_dense"):
             batched = rows if layout in ("padded", "packed_dense") or eager else 1
@@ -343,8 +345,8 @@ def _evaluation(step: Step, still: Breakdown, spec: EvaluationSpec) -> Breakdown
     mode = Mode(width, width, step.half, False, training=False)
     embedded = rounded(spec.rows * spec.length * step.shape.hidden * width)
     # Positions and masks go when the layers are done.
-    passing = _tables(step, spec.rows, spec.length, layout) + _masks(step, spec.rows, spec.length, layout)
-    passing += _places(spec.length, layout)
+    passing = _tables(step, spec.rows, spec.length, layout) + _places(spec.length, layout)
+    passing += _masks(step, spec.rows, spec.length, layout, windows=spec.windows)
     base = (2 + (layout == "padded")) * rounded(8 * spec.rows * spec.length)
     best: Tags = (0,) * 5
     beside = cached = 0
@@ -352,7 +354,8 @@ def _evaluation(step: Step, still: Breakdown, spec: EvaluationSpec) -> Breakdown
     for number, plan in enumerate(step.plan.layers):
         key = (id(plan), mode.width)
         if key not in found:
-            found[key] = layer_pass(layer_of(step, plan, spec.rows, spec.length, layout), mode)
+            layer = layer_of(step, plan, spec.rows, spec.length, layout, windows=spec.windows)
+            found[key] = layer_pass(layer, mode)
         one = found[key]
         if one.width != mode.width:
             mode = replace(mode, width=one.width)

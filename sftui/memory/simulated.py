@@ -20,8 +20,9 @@ from typing import Any
 from sftui.data.cache import cache_directory, mark_used, prune, unfinished
 from sftui.errors import InputError
 from sftui.machine import installed_version
-from sftui.memory.config_file import config_file
+from sftui.memory.config_file import config_file, read_config
 from sftui.memory.estimate import COMPONENTS, MOMENTS, Breakdown, Estimate, Moment, Parameters, estimate_from
+from sftui.memory.stored import require_as_stored
 from sftui.recipe import Recipe
 
 SIMULATED = "simulated"  # the sub-folder of the cache
@@ -95,6 +96,9 @@ def simulated(
     found = cached(recipe, step)
     if found is not None:
         return found
+    section = recipe.model
+    config = read_config(config_file(section.name_or_path, section.revision))
+    require_as_stored(config, section)  # before seconds of imports
     request = {"recipe": recipe.model_dump(mode="json"), "step": dict(step or {})}
     said = _ask(json.dumps(request), cancelled)
     try:

@@ -20,6 +20,7 @@ LOSS_CHUNK = 1024  # tokens
 _CUBLAS, _CUBLAS_SM90 = 8_519_680, 32 * 2**20
 # Of a chunk: beyond this many, logits take most of the memory without making the products any faster.
 _CHUNK_LOGITS = 2**26
+_FLASH = ("flash_attention_2", "flash_attention_3")
 _SMALLEST_CHUNK = 128  # tokens: fewer leave a GPU idle
 
 
@@ -37,10 +38,14 @@ class AdapterSpec:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSpec:
-    """One evaluation pass: `rows` padded sequences, `length` tokens each."""
+    """One evaluation pass: `rows` padded sequences, `length` tokens each.
+
+    `windows`: attention takes sliding windows, and padded rows, without a dense mask.
+    """
 
     rows: int
     length: int
+    windows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +56,10 @@ class StepSpec:
     and no padding, "padded" a mask (rows, length), "flat" is packed with all bins in one row and no mask,
     "packed_dense" packed with a mask (rows, 1, length, length). `attention` computes layers that have no
     mask, or a mask of the layout; with `windows` it takes sliding windows by itself, without it (sdpa) a
-    layer whose window is no longer than `length` gets a dense mask. `checkpointing`: 0 none, n runs every
-    n-th layer again in the backward pass; the others keep their activations. `weighted`: tokens have
-    weights. `shard`: weights, gradients and states divided over `processes` (FSDP). `capability`: CUDA's, of
-    the device; None for one before 9.0.
+    layer whose window is no longer than `length` gets a dense mask, and so does each sequence of flat rows.
+    `checkpointing`: 0 none, n runs every n-th layer again in the backward pass; the others keep their
+    activations. `weighted`: tokens have weights. `shard`: weights, gradients and states divided over
+    `processes` (FSDP). `capability`: CUDA's, of the device; None for one before 9.0.
     """
 
     rows: int
@@ -112,7 +117,12 @@ def step_of(
     longest = min(length, data.max_length) if length and data.packing == "none" else data.max_length
     rows = training.per_device_train_batch_size
     layout, attention, windows = _attention(recipe, shape, rows)
-    longest_held_out = min(evaluation_length or data.max_length, data.max_length)
+    evaluation = EvaluationSpec(
+        training.per_device_eval_batch_size,
+        min(evaluation_length or data.max_length, data.max_length),
+        # Attention of packed rows is sdpa where they are not packed.
+        windows and (layout != "flat" or model.attn_implementation in _FLASH),
+    )
     held_out = bool(data.eval or data.eval_fraction) and training.eval_strategy != "no"
     return StepSpec(
         rows=rows,
@@ -133,7 +143,7 @@ def step_of(
         optimizer=training.optim,
         accumulation=training.gradient_accumulation_steps,
         processes=training.num_processes,
-        evaluation=EvaluationSpec(training.per_device_eval_batch_size, longest_held_out) if held_out else None,
+        evaluation=evaluation if held_out else None,
         capability=capability,
     )
 
@@ -177,17 +187,22 @@ def _attention(recipe: Recipe, shape: ModelShape, rows: int) -> tuple[Layout, Ke
     half = recipe.model.dtype != "float32"
     capped = shape.attention_softcap is not None
     unpacked: Layout = "plain" if rows == 1 else "padded"
-    if wanted == "flash_attention_2" or wanted == "flash_attention_3":
+    if wanted in _FLASH:
         return ("flat" if packs else unpacked), "flash", True
     if wanted == "flex_attention" or (wanted == "auto" and packs and half and capped):
         # Compiled: like flash attention it keeps a number a row of scores, and no mask.
         return "plain", "flash", True
     if packs and wanted in ("auto", "varlen") and not capped:
-        return "flat", fused_kernel(shape, half=half, masked=False), True
+        # One kernel for all sequences, or each by itself with its heads repeated.
+        return ("flat", "flash", True) if half and _takes_all(shape) else ("flat", "efficient", False)
     layout: Layout = "packed_dense" if packs else unpacked
     if wanted == "eager" or capped:
         return layout, "eager", False
     return layout, fused_kernel(shape, half=half, masked=layout != "plain"), False
+
+
+def _takes_all(shape: ModelShape) -> bool:
+    return shape.head_dim <= LARGEST_FLASH_HEAD and shape.head_dim % 8 == 0
 
 
 def fused_kernel(shape: ModelShape, *, half: bool, masked: bool) -> Kernel:

@@ -59,6 +59,16 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
+class _Made:
+    """`count` parameters of an adapter: bytes of one as PEFT makes it, and in its own type."""
+
+    first: int
+    last: int
+    count: int
+    cast: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """What a model holds on the device before the first step: bytes, and what of it is trained."""
 
@@ -71,7 +81,7 @@ class Held:
     largest_layer: int
     """Bytes of the weights of the largest layer."""
     made: int
-    """Bytes of the adapter when it is made, in float32, before it has its own type."""
+    """The most bytes that making the adapter and casting it to its own type take."""
 
     @property
     def gradients(self) -> int:
@@ -90,7 +100,9 @@ class _Count:
     def __init__(self, shape: ModelShape, spec: StepSpec, model: ModelPlan) -> None:
         self.shape, self.spec, self.model = shape, spec, model
         self.width = WIDTHS[spec.weight_dtype]
-        self.weights = self.adapter = self.made = self.largest_layer = 0
+        self.weights = self.adapter = self.largest_layer = 0
+        self.made: list[_Made] = []
+        self.norms = 0
         self.kinds: dict[str, int] = dict.fromkeys(
             ("embeddings", "attention", "mlp", "experts", "norms", "head", "adapter"), 0
         )
@@ -101,6 +113,8 @@ class _Count:
     def held(self) -> Held:
         shape = self.shape
         self._weight(shape.vocab, shape.hidden, "embeddings", trained=self.full, embedding=True)
+        if self.spec.adapter is not None:
+            self._embedding(self.spec.adapter)
         for layer, count in self.model.kinds().items():
             before = self.weights
             self._layer(layer, count)
@@ -123,7 +137,7 @@ class _Count:
             Parameters(total, sum(part.size * part.count for part in trained), self.kinds),
             self._loading(),
             self.largest_layer,
-            self.made,
+            self._making(),
         )
 
     def _layer(self, layer: LayerPlan, count: int) -> None:
@@ -142,7 +156,8 @@ class _Count:
                 self._weight(part.outputs, 0, part.kind, trained=self.full, count=count)
             if spec.adapter is not None:
                 if part.name in layer.adapted:
-                    self._lora(part.inputs, part.outputs, spec.adapter, count)
+                    stands = quantised(spec, part, layer)
+                    self._lora(part.inputs, part.outputs, spec.adapter, count, stands=stands)
                 if part.name in layer.saved:
                     self._copy(part.outputs, part.inputs, count)
                     if part.bias:
@@ -222,17 +237,36 @@ class _Count:
             self._adapted(r * n, inner, count)
             self._adapted(h, r * n, count)
 
-    def _lora(self, inputs: int, outputs: int, adapter: AdapterSpec, count: int) -> None:
-        self._adapted(adapter.r, inputs, count)
-        self._adapted(outputs, adapter.r, count)
+    def _lora(
+        self, inputs: int, outputs: int, adapter: AdapterSpec, count: int, *, stands: bool = False
+    ) -> None:
+        """Factors beside a weight, which `stands` quantised."""
+        self._adapted(adapter.r, inputs, count, stands=stands)
+        self._adapted(outputs, adapter.r, count, stands=stands)
         if adapter.use_dora:
-            self._adapted(outputs, 0, count)
+            self._adapted(outputs, 0, count, stands=stands)
+            self.norms = max(self.norms, self._norm_bytes(inputs, outputs, stands=stands))
 
-    def _adapted(self, outputs: int, inputs: int, count: int = 1, *, embedding: bool = False) -> None:
+    def _norm_bytes(self, inputs: int, outputs: int, *, stands: bool) -> int:
+        """What DoRA's first norm of a weight takes: the product of both factors, scaled, and the sum."""
+        spec, size = self.spec, inputs * outputs
+        if not stands:
+            return 3 * rounded(size * self.width)
+        if spec.quantization in ("nf4", "fp4"):  # PEFT dequantises a copy of the module
+            copied = quantised_bytes(outputs, inputs, spec.quantization, double=spec.double_quant)
+            return copied + 4 * rounded(size * self.width)
+        return rounded(size * self.width) + 3 * rounded(4 * size)
+
+    def _adapted(
+        self, outputs: int, inputs: int, count: int = 1, *, embedding: bool = False, stands: bool = False
+    ) -> None:
         assert self.spec.adapter is not None
         width, size = WIDTHS[self.spec.adapter.dtype], outputs * (inputs or 1)
         self.adapter += rounded(size * width) * count
-        self.made += rounded(4 * size) * count
+        eight = stands and self.spec.quantization in ("int8", "fp8")
+        kind = "float32" if eight else self.spec.weight_dtype
+        cast = kind != self.spec.adapter.dtype
+        self.made.append(_Made(rounded(size * WIDTHS[kind]), rounded(size * width), count, cast))
         self.kinds["adapter"] += size * count
         self._train(Trained(outputs, inputs, width, embedding=embedding), count)
 
@@ -240,21 +274,38 @@ class _Count:
         """A module of `modules_to_save`: the trained copy beside the frozen one."""
         self._adapted(outputs, inputs, count, embedding=embedding)
 
-    def _ends(self, adapter: AdapterSpec) -> None:
+    def _embedding(self, adapter: AdapterSpec) -> None:
         shape, model = self.shape, self.model
         if model.embedding_saved:
             self._copy(shape.vocab, shape.hidden, embedding=True)
+        if model.embedding_adapted:
+            self._lora(shape.vocab, shape.hidden, adapter, 1)
+
+    def _ends(self, adapter: AdapterSpec) -> None:
+        shape, model = self.shape, self.model
+        if model.norm_saved:
+            for size in norm_size(shape):
+                self._copy(size, 0)
         if model.head_saved:
             self._copy(shape.vocab, shape.hidden)
             if shape.head_bias:
                 self._copy(shape.vocab, 0)
-        if model.norm_saved:
-            for size in norm_size(shape):
-                self._copy(size, 0)
-        if model.embedding_adapted:
-            self._lora(shape.vocab, shape.hidden, adapter, 1)
         if model.head_adapted:
             self._lora(shape.hidden, shape.vocab, adapter, 1)
+
+    def _making(self) -> int:
+        """PEFT makes factors in float32 beside weights of 8 bits, all else in the type of the computation.
+
+        Then the trainer casts one parameter after the other.
+        """
+        live = sum(each.first * each.count for each in self.made)
+        most = live + self.norms
+        for each in self.made:
+            if each.cast:
+                most = max(most, live + each.last)
+                live += (each.last - each.first) * each.count
+                most = max(most, live + each.first)
+        return most
 
     def _train(self, part: Trained, count: int) -> None:
         if part.columns:

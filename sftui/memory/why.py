@@ -8,12 +8,13 @@ from typing import Any
 
 from sftui import words
 from sftui.memory.changes import Change
-from sftui.memory.estimate import COMPONENTS, Component, Estimate
+from sftui.memory.estimate import COMPONENTS, Component, Estimate, Moment
 from sftui.memory.modules import plan
-from sftui.memory.moments import BACKWARD, HANDLES
+from sftui.memory.moments import HANDLES
+from sftui.memory.optimizer import optimizer_bytes
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import StepSpec
-from sftui.memory.weights import WIDTHS
+from sftui.memory.weights import WIDTHS, held
 
 _OF_A_STATE: dict[str, str] = {
     "adamw_torch": "2 moments of the weights' type",
@@ -25,6 +26,17 @@ _OF_A_STATE: dict[str, str] = {
     "lion_8bit": "1 moment of 1 B, and 4 B for each 256 of them",
     "adafactor": "a float32 a row and a column",
     "sgd": "no state",
+}
+_WORTH_A_RATE = 0.1  # bytes a parameter; of fewer the sum says more
+_FLOAT32 = 4
+_BYTES_A_LOGIT = 12  # all logits in float32 three times: themselves, their softmax, the gradient
+# What there is beside the inputs of layers.
+_MEANWHILE: dict[Moment, str] = {
+    "forward": "what a layer holds while it runs, positions, masks",
+    "loss": "the last norm, positions, masks, the batch",
+    "backward_last": "what a layer holds while it runs again and backward",
+    "backward_first": "what the first layer holds while it runs again and backward",
+    "evaluation": "what a layer holds while it runs, positions, masks, the batch",
 }
 
 
@@ -73,68 +85,102 @@ def _weights(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
     width, size = WIDTHS[spec.weight_dtype], found.components["weights"]
     kinds = found.parameters.kinds
     total = found.parameters.total - kinds["adapter"]
+    if spec.shard:
+        rest = _rest(size - total * width // spec.processes, "layers put together", size)
+        return f"{total:,} parameters x {width} B / {spec.processes} processes{rest} = {words.size(size)}"
+    whole = held(shape, spec, plan(shape, spec.adapter)).weights
+    rest = _rest(size - whole, "what loading takes", size)
     if spec.quantization == "none":
-        return f"{total:,} parameters x {width} B = {words.size(size)}"
+        return f"{total:,} parameters x {width} B{rest} = {words.size(size)}"
     plain = kinds["embeddings"] + kinds["head"] + kinds["experts"] + kinds["norms"]
-    stored = size - plain * width
-    each = stored / max(1, total - plain)
+    each = (whole - plain * width) / max(1, total - plain)
     return (
         f"{total - plain:,} parameters x {each:.3f} B ({spec.quantization}) + {plain:,} x {width} B "
-        f"(embeddings, head, norms{', experts' if kinds['experts'] else ''}) = {words.size(size)}"
+        f"(embeddings, head, norms{', experts' if kinds['experts'] else ''}){rest} = {words.size(size)}"
     )
+
+
+def _rest(size: int, what: str, of: int) -> str:
+    """A term for bytes that are more than a thousandth of the whole."""
+    return f" + {size:,} B ({what})" if size > of / 1000 else ""
 
 
 def _adapter(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
-    size = found.components["adapter"]
+    size, count = found.components["adapter"], found.parameters.trainable
     assert spec.adapter is not None
-    width = WIDTHS[spec.adapter.dtype]
-    return (
-        f"{found.parameters.trainable:,} parameters of rank {spec.adapter.r} x {width} B = {words.size(size)}"
-    )
+    what = f"rank {spec.adapter.r}"
+    if spec.adapter.modules_to_save:
+        what += f", copies of {', '.join(spec.adapter.modules_to_save)}"
+    if found.peak_moment == "load":
+        return f"{count:,} parameters x {size / count:.3f} B ({what}; while it is made) = {words.size(size)}"
+    share = f" / {spec.processes} processes" if spec.shard else ""
+    return f"{count:,} parameters x {WIDTHS[spec.adapter.dtype]} B{share} ({what}) = {words.size(size)}"
 
 
 def _gradients(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
-    size = found.components["gradients"]
+    size, count = found.components["gradients"], found.parameters.trainable
     width = WIDTHS[spec.adapter.dtype if spec.adapter else spec.weight_dtype]
-    copies = " x 2 (DDP reduces in a copy)" if spec.processes > 1 and not spec.shard else ""
-    if size + 1024 < found.parameters.trainable * width:
-        return f"those of the layers behind: {size // width:,} x {width} B = {words.size(size)}"
-    return f"{found.parameters.trainable:,} parameters x {width} B{copies} = {words.size(size)}"
+    copied = spec.processes > 1 and not spec.shard
+    own = size - count * width if copied else size
+    term = f"{own // width:,} x {width} B (those of layers behind)"
+    if spec.shard:
+        term = f"{size:,} B (a share, and what is being reduced)"
+    elif own * 1000 >= count * width * 999:
+        term = f"{count:,} parameters x {width} B{_rest(own - count * width, 'one more of a weight', size)}"
+    copy = f"{count:,} x {width} B (the copy that DDP reduces)"
+    terms = [term] if own * 1000 > size or not copied else []
+    return f"{' + '.join([*terms, copy] if copied else terms)} = {words.size(size)}"
 
 
 def _optimizer(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
-    size = found.components["optimizer"]
-    each = size / max(1, found.parameters.trainable)
-    text = f"{found.parameters.trainable:,} parameters x {each:.2f} B ({_OF_A_STATE[spec.optimizer]})"
-    if found.peak_moment == "optimizer_step" and spec.optimizer == "adamw_torch":
-        text += ", with the roots of all second moments while it steps"
-    return f"{text} = {words.size(size)}"
+    size, count = found.components["optimizer"], found.parameters.trainable
+    model = plan(shape, spec.adapter)
+    share = spec.processes if spec.shard else 1
+    states = optimizer_bytes(spec.optimizer, held(shape, spec, model).trained).states // share
+    what = _OF_A_STATE[spec.optimizer].replace("weights'", "adapter's" if spec.adapter else "weights'")
+    text = f"{states:,} B ({what})"
+    if states >= _WORTH_A_RATE * count:
+        text = f"{count:,} parameters x {states / count:.3f} B ({what})"
+    roots = (
+        "the roots of all second moments" if spec.optimizer == "adamw_torch" else "the step of the largest"
+    )
+    if not states:
+        return f"{size:,} B ({what if not size else roots}) = {words.size(size)}"
+    return f"{text}{_rest(size - states, f'{roots}, while it steps', size)} = {words.size(size)}"
 
 
 def _activations(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
     size, layers, tokens = found.components["activations"], len(shape.layers), spec.tokens
-    if found.peak_moment in ("optimizer_step", "load", "save"):
-        return f"the batch = {words.size(size)}"
-    each = size / layers / tokens
+    moment = found.peak_moment
+    if moment in ("optimizer_step", "load", "save"):
+        return f"{size:,} B (the batch) = {words.size(size)}"
+    if moment == "evaluation" and spec.evaluation is not None:
+        tokens = spec.evaluation.rows * spec.evaluation.length
+        return f"{size / tokens:,.1f} B x {tokens:,} tokens ({_MEANWHILE[moment]}) = {words.size(size)}"
     if not spec.checkpointing:
-        if found.peak_moment == "backward_first":
-            return f"the first layer: {size / tokens:,.0f} B x {tokens:,} tokens = {words.size(size)}"
-        return f"{layers} layers x {each:,.0f} B x {tokens:,} tokens = {words.size(size)}"
+        if moment == "backward_first":
+            return f"{size / tokens:,.1f} B x {tokens:,} tokens (the first layer) = {words.size(size)}"
+        each = size / layers / tokens
+        return f"{layers} layers x {each:,.1f} B x {tokens:,} tokens = {words.size(size)}"
     width = WIDTHS[spec.weight_dtype]
+    if spec.adapter is not None and plan(shape, spec.adapter).embedding_saved:
+        width = WIDTHS[spec.adapter.dtype]
     again = -(-layers // spec.checkpointing)
-    inputs = again * width * shape.hidden * tokens
-    if found.peak_moment in ("backward_first", "evaluation"):
-        inputs = width * shape.hidden * tokens
+    if moment == "backward_first":
         again = layers = 1
-    rest = max(0, size - inputs)
+    inputs = again * width * shape.hidden * tokens
+    rest = size - inputs
+    if rest < 0:
+        return f"{size / tokens:,.1f} B x {tokens:,} tokens ({_MEANWHILE[moment]}) = {words.size(size)}"
     text = f"{again} x {width} B x {shape.hidden:,} x {tokens:,} tokens (inputs of layers)"
     if layers > again:
         each = rest / (layers - again) / tokens
-        return f"{text} + {layers - again} layers x {each:,.0f} B x {tokens:,} (kept) = {words.size(size)}"
-    what = "one layer run again" if found.peak_moment in BACKWARD else "what is being computed"
+        what = f"what the others keep, and {_MEANWHILE[moment]}"
+        return f"{text} + {layers - again} layers x {each:,.1f} B x {tokens:,} ({what}) = {words.size(size)}"
+    what = _MEANWHILE[moment]
     if spec.quantization == "int8":
         what = f"what int8 products keep, and {what}"
-    return f"{text} + {rest / tokens:,.0f} B x {tokens:,} ({what}) = {words.size(size)}"
+    return f"{text} + {rest / tokens:,.1f} B x {tokens:,} ({what}) = {words.size(size)}"
 
 
 def _logits(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
@@ -144,37 +190,38 @@ def _logits(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
         tokens = spec.evaluation.rows * spec.evaluation.length
     if spec.loss == "chunked":
         tokens = min(tokens, spec.loss_chunk)
-    each = round(size / (shape.vocab * tokens))
+    all_of_them = shape.vocab * tokens
+    each = size / all_of_them
     if each < 2:
-        return f"the gradient of the last layer = {words.size(size)}"
-    trained = spec.adapter is None or plan(shape, spec.adapter).head_saved
-    if spec.loss == "chunked" and trained and not evaluates:
+        return f"{size:,} B (the gradient of the last layer) = {words.size(size)}"
+    model = plan(shape, spec.adapter)
+    changed = spec.adapter is None or model.head_saved or model.head_adapted
+    usual = _BYTES_A_LOGIT if spec.loss == "stock" else 2 * _FLOAT32 + WIDTHS[spec.dtype] % _FLOAT32
+    rest = size - usual * all_of_them
+    if changed and not evaluates and rest > size / 100:
         return (
-            f"{size / shape.vocab:,.0f} B x V ({shape.vocab:,}): logits of {tokens:,} tokens, gradients "
-            f"of the head ({shape.hidden:,} a row) = {words.size(size)}"
+            f"{usual} x V x T + the head = {usual} x {shape.vocab:,} x {tokens:,} B + {rest:,} B "
+            f"(gradients and casts of the head) = {words.size(size)}"
         )
-    return f"{each} x V x T = {each} x {shape.vocab:,} x {tokens:,} B = {words.size(size)}"
+    rate = f"{each:.2f}".rstrip("0").rstrip(".")
+    return f"{rate} x V x T = {rate} x {shape.vocab:,} x {tokens:,} B = {words.size(size)}"
 
 
 def _dequantization(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
     size = found.components["dequantization"]
     width = WIDTHS[spec.weight_dtype]
-    return f"the weight that is multiplied: {size // width:,} x {width} B and its scales = {words.size(size)}"
+    return f"{size // width:,} x {width} B (the weight that is multiplied, and scales) = {words.size(size)}"
 
 
 def _workspace(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
-    size = found.components["workspace"]
-    rest = size - HANDLES * spec.cublas_workspace
-    text = f"{HANDLES} cuBLAS workspaces x {spec.cublas_workspace:,} B"
-    return (
-        f"{text} + {words.size(rest)} in a kernel = {words.size(size)}"
-        if rest > 0
-        else f"{text} = {words.size(size)}"
-    )
+    size, one = found.components["workspace"], spec.cublas_workspace
+    rest = _rest(size - HANDLES * one, "taken by a kernel while it runs", size)
+    return f"{HANDLES} cuBLAS workspaces x {one:,} B{rest} = {words.size(size)}"
 
 
 def _context(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
-    return f"measured on this device = {words.size(found.components['context'])}"
+    size = found.components["context"]
+    return f"{size:,} B (measured on this device) = {words.size(size)}"
 
 
 _FORMULAS: dict[Component, Callable[[ModelShape, StepSpec, Estimate], str]] = {

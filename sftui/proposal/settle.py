@@ -10,11 +10,12 @@ from typing import Any, Literal
 from sftui.forecast import evaluations, steps_of
 from sftui.forecast_time import Epoch, Time, time_of
 from sftui.memory.answer import Answer, answer
-from sftui.memory.band import fits_on
+from sftui.memory.band import Fits, fits_on
 from sftui.memory.closed_form import estimate
 from sftui.memory.device import Device
 from sftui.memory.estimate import Estimate
 from sftui.memory.fit import longest
+from sftui.memory.known import Known
 from sftui.memory.levers import LENGTH_STEP, batches, changed
 from sftui.memory.measured import measured_on
 from sftui.memory.shape import ModelShape
@@ -70,8 +71,8 @@ class Settled:
             "training.gradient_checkpointing": True,
         }
         made = changed(self.recipe, rows)
-        fits = fits_on(_less(found.device), self.recipe.training.loss, measured_on(found.device.name))
-        return self.fits and made is not None and fits(_estimate(made, shape))
+        fits = fits_on(_less(found.device), measured_on(found.device.name))
+        return self.fits and made is not None and fits(made, _estimate(made, shape, found.device))
 
     @property
     def fits(self) -> bool:
@@ -268,9 +269,11 @@ def _longest_that_fits(draft: Draft, asked: Asked, model: Candidate, most: int) 
     if asked.device is None or model.shape is None:
         return most if asked.device is None else min(most, _SHORTEST_BIN)
     recipe = draft.recipe()
-    fits = fits_on(_less(asked.device), recipe.training.loss, measured_on(asked.device.name))
+    fits = fits_on(_less(asked.device), measured_on(asked.device.name))
     limit = max(most, _SHORTEST_BIN)
-    found = longest(recipe, model.shape, fits, limit - limit % LENGTH_STEP)
+    found = longest(
+        recipe, model.shape, fits, limit - limit % LENGTH_STEP, Known(capability=asked.device.capability)
+    )
     return found.value if found is not None else min(most, 512)
 
 
@@ -314,11 +317,11 @@ def _largest(
         return sizes[0], True
     if shape is None:
         return 1, True
-    fits = fits_on(_less(device), recipe.training.loss, measured_on(device.name))
+    fits = fits_on(_less(device), measured_on(device.name))
     for checkpoints in (False, True):
         for rows in sizes:
             busy = rows * each >= _BUSY_TOKENS or rows == sizes[0]
-            if (checkpoints or busy) and _fits_so(recipe, shape, rows, checkpoints, fits):
+            if (checkpoints or busy) and _fits_so(recipe, shape, rows, checkpoints, device, fits):
                 return rows, checkpoints
     return 1, True
 
@@ -328,7 +331,9 @@ def _less(device: Device) -> Device:
     return replace(device, used_bytes=device.used_bytes + round((1 - _FILLED) * device.free_bytes))
 
 
-def _fits_so(recipe: Recipe, shape: ModelShape, rows: int, checkpoints: bool, fits: Any) -> bool:
+def _fits_so(
+    recipe: Recipe, shape: ModelShape, rows: int, checkpoints: bool, device: Device, fits: Fits
+) -> bool:
     total = recipe.training.gradient_accumulation_steps
     made = changed(
         recipe,
@@ -338,11 +343,11 @@ def _fits_so(recipe: Recipe, shape: ModelShape, rows: int, checkpoints: bool, fi
             "training.gradient_checkpointing": checkpoints,
         },
     )
-    return made is not None and fits(_estimate(made, shape))
+    return made is not None and fits(made, _estimate(made, shape, device))
 
 
-def _estimate(recipe: Recipe, shape: ModelShape) -> Estimate:
-    return estimate(shape, step_of(recipe, shape))
+def _estimate(recipe: Recipe, shape: ModelShape, device: Device) -> Estimate:
+    return estimate(shape, step_of(recipe, shape, capability=device.capability))
 
 
 def _epoch(recipe: Recipe, lengths: Lengths) -> Epoch:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import transformers
 from peft import LoraConfig, get_peft_model
+from peft.utils.error import NoMatchingPeftModuleError
 
 from sftui.checks.device import AMPERE, Target, cannot, too_many
 from sftui.checks.finding import raise_error
 from sftui.errors import InputError
+from sftui.memory.stored import require_as_stored
 from sftui.packing_support import refusal
 from sftui.recipe import AdapterSection, ModelSection, Recipe
 from sftui.training.attention import DTYPES, choose_attention, use_attention
@@ -57,8 +60,14 @@ def load_model(recipe: Recipe, where: torch.device) -> Any:
 
 def _load_base(recipe: Recipe, where: torch.device) -> Any:
     section = recipe.model
+    config = transformers.AutoConfig.from_pretrained(
+        section.name_or_path, revision=section.revision, trust_remote_code=section.trust_remote_code
+    )
+    require_causal(config)
+    values = config.to_dict()
+    require_as_stored(values, section)
     if recipe.data.packing != "none":
-        _require_packing(section)
+        _require_packing(section, values)
     amp_master_weights = recipe.adapter is None and section.dtype == "float16"
     options: dict[str, Any] = {
         "dtype": torch.float32 if amp_master_weights else DTYPES[section.dtype],
@@ -77,12 +86,27 @@ def _load_base(recipe: Recipe, where: torch.device) -> Any:
     return model
 
 
-def _require_packing(section: ModelSection) -> None:
-    """Refuse, before weights are loaded, a model whose sequences would not stay apart in a bin."""
-    config = transformers.AutoConfig.from_pretrained(
-        section.name_or_path, revision=section.revision, trust_remote_code=section.trust_remote_code
+def require_causal(config: Any) -> None:
+    """Raise `InputError` for the configuration of a model that does not continue text."""
+    kind = config.model_type
+    # GPT-NeoX has the setting of an encoder, and does not read it.
+    encoder = getattr(config, "is_decoder", None) is False and not kind.startswith("gpt_neox")
+    if encoder or getattr(config, "is_encoder_decoder", False):
+        problem = f"{kind} has an encoder, which reads text in both directions"
+    elif type(config) in transformers.AutoModelForCausalLM._model_mapping or "AutoModelForCausalLM" in (
+        getattr(config, "auto_map", None) or {}
+    ):
+        return
+    else:
+        problem = f"transformers has no causal language model of type {kind}"
+    raise InputError(
+        problem, key="model.name_or_path", hint="expected a model that continues text, such as llama or qwen3"
     )
-    reason = refusal(config.to_dict())
+
+
+def _require_packing(section: ModelSection, config: Mapping[str, Any]) -> None:
+    """Refuse, before weights are loaded, a model whose sequences would not stay apart in a bin."""
+    reason = refusal(config)
     if reason is not None:
         raise InputError(
             f"{section.name_or_path} cannot be packed: {reason}",
@@ -136,22 +160,41 @@ def attach_adapter(model: Any, section: AdapterSection) -> Any:
         use_dora=section.use_dora,
         modules_to_save=section.modules_to_save or None,
     )
+    names = _matrices(model)  # before PEFT adds its own
     try:
         adapted = get_peft_model(model, config, autocast_adapter_dtype=False)
     except ValueError as error:
         if "target" not in str(error).lower():
             raise
-        names = sorted({name.rpartition(".")[2] for name, _ in model.named_modules() if name})
+        problem = f"found {section.target_modules!r}, which matches no module that LoRA can adapt"
+        if not isinstance(error, NoMatchingPeftModuleError):
+            problem = f"PEFT refuses {section.target_modules!r}: {_sentence(error)}"
         raise InputError(
-            f"found {section.target_modules!r}, which matches no module that LoRA can adapt",
-            key="adapter.target_modules",
-            hint=f"this model has: {', '.join(names[:40])}",
+            problem, key="adapter.target_modules", hint=f"this model has: {', '.join(names[:40])}"
         ) from error
     # On a quantised base PEFT creates the adapter in float32 whatever was asked for; say it once, here.
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(DTYPES[section.dtype])
     return adapted
+
+
+def _matrices(model: Any) -> list[str]:
+    """Last names of the modules that have a weight of two or more dimensions."""
+    weights = ((name, getattr(module, "weight", None)) for name, module in model.named_modules())
+    return sorted(
+        {
+            name.rpartition(".")[2]
+            for name, weight in weights
+            if isinstance(weight, torch.Tensor) and weight.dim() > 1
+        }
+    )
+
+
+def _sentence(error: Exception) -> str:
+    """The first line of what PEFT says, without its own prefix."""
+    first = str(error).strip().partition("\n")[0]
+    return first.partition("] ")[2] if first.startswith("[PEFT") else first
 
 
 def count_parameters(model: Any) -> tuple[int, int]:

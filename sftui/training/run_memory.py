@@ -17,6 +17,7 @@ from sftui.memory.answer import config_digest
 from sftui.memory.device import Device
 from sftui.memory.estimate import Moment
 from sftui.memory.measured import Measured, keep
+from sftui.memory.moment_words import WHEN
 from sftui.recipe import Recipe
 from sftui.runs.directory import RunDirectory
 from sftui.telemetry import Nvml
@@ -24,7 +25,7 @@ from sftui.training.failure import ShortOfMemoryError, is_out_of_memory, short
 from sftui.training.journal import Journal
 from sftui.training.meter import context_bytes, meter_for
 from sftui.training.moments import Moments
-from sftui.training.outlook import MOMENT_NAMES, Outlook, outlook
+from sftui.training.outlook import Outlook, outlook
 
 log = logging.getLogger("sftui")
 
@@ -43,8 +44,8 @@ def device_before(recipe: Recipe) -> Device | None:
 class RunMemory:
     """What a run is predicted to take, and what it takes.
 
-    `before` is the GPU before this process used it, None for the CPU. `outlook` is None where no estimate is
-    at hand.
+    `before` is the GPU before this process used it, None for the CPU. `longest` is the longest sequence that
+    is trained on, `longest_held_out` that is evaluated. `outlook` is None where no estimate is at hand.
     """
 
     def __init__(
@@ -55,8 +56,9 @@ class RunMemory:
         where: torch.device,
         before: Device | None,
         longest: int | None,
+        longest_held_out: int | None = None,
     ) -> None:
-        self.outlook: Outlook | None = outlook(recipe, before, longest)
+        self.outlook: Outlook | None = outlook(recipe, before, longest, longest_held_out)
         self.moments = Moments(meter_for(where), journal, where)
         self._run, self._recipe, self._journal = run, recipe, journal
         self._where, self._before = where, before
@@ -97,14 +99,14 @@ class RunMemory:
 
     def _short(self) -> ShortOfMemoryError:
         running = self.moments.running
-        moment = _EITHER.get(running) or next((MOMENT_NAMES[each] for each in running), "")
+        moment = _EITHER.get(running) or next((WHEN[each] for each in running), "")
         takes, remedies = "", []
         try:
             if self.outlook is not None:
                 # The estimate is of a GPU's memory.
                 if running and self._where.type != "cpu":
                     takes = self.outlook.shortage(running)
-                remedies = self.outlook.remedies()
+                remedies = self.outlook.remedies(running)
         except Exception:
             log.exception("no estimate of the memory")
         return ShortOfMemoryError(moment, takes, remedies)
@@ -140,7 +142,8 @@ class RunMemory:
             config=config,
             device=device.name,
             versions={name: installed_version(name) for name in _LIBRARIES} | {"driver": driver},
-            step={} if step is None else asdict(step),
+            # Of a model that was simulated, the loss alone: what is held beside follows from it.
+            step={"loss": self._recipe.training.loss} if step is None else asdict(step),
             predicted_bytes=None if found is None else found.estimate.peak_bytes,
             allocated_bytes=self.moments.highest,
             reserved_bytes=self.moments.reserved,

@@ -57,8 +57,8 @@ def train(run: RunDirectory, recipe: Recipe, journal: Journal | None) -> bool:
         data, tokenizer = _encode(run, recipe, journal)
     except StopAskedError:
         return True
-    longest = max(map(len, data.train), default=None)
-    memory = RunMemory(run, recipe, journal, where, before, longest)
+    longest, held_out = (max(map(len, side), default=None) for side in (data.train, data.eval))
+    memory = RunMemory(run, recipe, journal, where, before, longest, held_out)
     with memory.followed():
         return _train(run, recipe, journal, where, data, tokenizer, memory)
 

@@ -31,6 +31,9 @@ MOE = HEADS | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_siz
 LORA: dict[str, Any] = {"adapter": AdapterSpec(8), "autocast": "bfloat16"}
 CHUNKED: dict[str, Any] = {"loss": "chunked", "loss_chunk": 100}
 LARGE = HEADS | {"vocab_size": 16384}  # where the head is the peak
+SLIDING = HEADS | {"sliding_window": 128}
+FLAT: dict[str, Any] = {"rows": 2, "length": 200, "layout": "flat", "windows": True}
+FLAT32 = FLAT | {"dtype": "float32", "attention": "efficient", "windows": False}
 PADDED: dict[str, Any] = {"rows": 2, "length": 200, "layout": "padded", "attention": "efficient"}
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -72,6 +75,22 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("llama", WIDE, {"quantization": "fp8", "adapter": AdapterSpec(8, dropout=0.1), "checkpointing": 0}),
     ("llama", WIDE, LORA | {"quantization": "fp8", "adapter": AdapterSpec(8, use_dora=True)}),
     ("qwen3_moe", MOE, {"quantization": "fp8", "adapter": AdapterSpec(8, dtype="bfloat16")}),
+    ("mistral", SLIDING, FLAT32),
+    ("mistral", SLIDING, FLAT32 | {"checkpointing": 0}),
+    ("llama", HEADS, {"dtype": "float32", "attention": "math"}),
+    ("llama", HEADS, {"dtype": "float32", "attention": "math", "checkpointing": 0}),
+    ("gemma3_text", SLIDING | {"num_hidden_layers": 7}, LORA | FLAT | {"evaluation": EvaluationSpec(16, 500)}),
+    ("llama", HEADS, FLAT | {"evaluation": EvaluationSpec(8, 500, windows=True)}),
+    ("phi", {"num_key_value_heads": 4}, LORA | {"evaluation": EvaluationSpec(16, 500)}),
+    (
+        "llama",
+        LARGE,
+        {
+            "optimizer": "adafactor",
+            "adapter": AdapterSpec(8, dtype="bfloat16", modules_to_save=("embed_tokens", "lm_head")),
+        },
+    ),
+    ("llama", HEADS, LORA | {"capability": (9, 0)}),
 ]
 
 
@@ -98,5 +117,8 @@ def test_the_closed_form_meets_the_simulation(
     assert ours.parameters.trainable == simulated.parameters.trainable
     assert ours.peak_bytes == pytest.approx(simulated.peak_bytes, rel=0.002)
     assert ours.peak_moment == simulated.peak_moment
+    for moment in simulated.moments:
+        off = abs(ours.at(moment) - simulated.at(moment))
+        assert off <= simulated.peak_bytes / (100 if moment != "forward" else 20), moment
     for name in ("weights", "adapter", "optimizer"):
-        assert ours.components[name] == pytest.approx(simulated.components[name], abs=4096), name
+        assert ours.components[name] == pytest.approx(simulated.components[name], rel=1e-3, abs=4096), name

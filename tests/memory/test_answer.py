@@ -4,12 +4,14 @@ import json
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sftui.errors import InputError
 from sftui.memory import answer as module
 from sftui.memory.answer import Answer, answer, answer_at_hand, known_shape, simulated_answer
+from sftui.memory.band import LEAST_CONTEXT
 from sftui.memory.closed_form import estimate
 from sftui.memory.device import Device
 from sftui.memory.estimate import Estimate
@@ -62,7 +64,8 @@ def shape_in(recipe: Recipe) -> ModelShape:
 def measured_like(found: Answer) -> Measured:
     assert found.step is not None
     config = module.config_digest(found.recipe.model.name_or_path)
-    return replace(ONE, config=config, step=asdict(found.step))
+    # As it comes back from the file.
+    return replace(ONE, config=config, step=json.loads(json.dumps(asdict(found.step))))
 
 
 def test_the_closed_form_answers_with_band_and_verdict(recipe: Recipe) -> None:
@@ -71,7 +74,7 @@ def test_the_closed_form_answers_with_band_and_verdict(recipe: Recipe) -> None:
     assert found.source == "closed form"
     assert found.step == step_of(recipe, shape_in(recipe))
     assert found.estimate == estimate(shape_in(recipe), step_of(recipe, shape_in(recipe)))
-    assert found.band.low == found.estimate.peak_bytes
+    assert found.band.low == found.estimate.peak_bytes + LEAST_CONTEXT
     assert found.verdict == "fits"
 
 
@@ -102,7 +105,46 @@ def test_a_run_of_the_same_step_is_shown_beside_as_it_comes_from_the_file(
     keep(replace(like, step={**like.step, "rows": 7}))
     found = answer(recipe, shape, None, history=measured_on(ONE.device))
     assert [one.step["rows"] for one in found.same] == [2]
-    assert found.band.runs == 3, "what another run fragments says something too"
+
+
+def test_a_run_of_another_length_is_shown_after_those_of_this_one(recipe: Recipe) -> None:
+    shape = shape_in(recipe)
+    like = measured_like(answer(recipe, shape, None))
+    shorter = replace(like, time=2.0, step={**like.step, "length": 700, "capability": [9, 0]})
+    older = replace(like, time=0.5, step={name: like.step[name] for name in ("rows", "length", "loss")})
+    found = answer(recipe, shape, None, history=(shorter, like, older))
+    assert found.same == (like, older, shorter)
+    assert answer(recipe, shape, None, longest=700, history=(shorter, like, older)).same[0] == shorter
+
+
+def test_it_says_whether_the_data_is_known_or_rows_are_taken_to_be_of_max_length(recipe: Recipe) -> None:
+    def of(one: Recipe, longest: int | None) -> tuple[int, str]:
+        found = answer(one, shape_in(recipe), None, longest=longest)
+        return found.length, found.length_from
+
+    packed = recipe.model_copy(update={"data": recipe.data.model_copy(update={"packing": "best_fit"})})
+    assert of(recipe, None) == (1024, "max_length")
+    assert of(recipe, 300) == (300, "data") and of(recipe, 5000) == (1024, "data")
+    assert of(packed, 300) == (1024, "max_length")
+
+
+def test_rows_that_are_held_out_are_as_long_as_they_are(recipe: Recipe) -> None:
+    def evaluated(eval_: Any, **lengths: Any) -> int:
+        tree = recipe.model_dump()
+        tree["data"] |= eval_
+        found = answer(Recipe.model_validate(tree), shape_in(recipe), None, **lengths)
+        assert found.step is not None and found.step.evaluation is not None
+        return found.step.evaluation.length
+
+    files, part = {"eval": ["other.jsonl"]}, {"eval_fraction": 0.1}
+    assert evaluated(files, longest=300) == 1024, "other files have rows of their own"
+    assert evaluated(part, longest=300) == 300
+    assert evaluated(files, longest=300, longest_held_out=200) == 200
+
+
+def test_the_step_is_that_of_the_device(recipe: Recipe) -> None:
+    found = answer(recipe, shape_in(recipe), Device("NVIDIA H100", 80 * GIB, capability=(9, 0)))
+    assert found.step is not None and found.step.capability == (9, 0)
 
 
 def test_an_answer_takes_milliseconds(recipe: Recipe) -> None:
@@ -157,7 +199,7 @@ def test_a_simulation_is_asked_for_the_same_step(recipe: Recipe, monkeypatch: py
     monkeypatch.setattr(module, "simulated", simulated)
     found = simulated_answer(recipe, None, longest=5000)
     assert asked == [{"length": 1024}], "no row is longer than max_length"
-    assert replace(found, source="closed form") == ours
+    assert replace(found, source="closed form", known=ours.known) == ours
     packed = recipe.model_copy(update={"data": recipe.data.model_copy(update={"packing": "best_fit"})})
     simulated_answer(packed, None, longest=300)
     assert asked[1] == {}, "bins are as long as max_length"

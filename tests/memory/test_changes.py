@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftui.memory.changes import Change, changes, cheapest
+from sftui.memory.change_words import result_words, time_words
+from sftui.memory.changes import Change, best, changes, cheapest, most
 from sftui.memory.closed_form import estimate
 from sftui.memory.estimate import Estimate
+from sftui.memory.known import Known
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import step_of
 from sftui.recipe import Recipe
@@ -40,8 +42,9 @@ def of(shape: ModelShape, one: Recipe) -> Estimate:
 
 
 def offered(shape: ModelShape, one: Recipe, longest: int | None = None) -> dict[str, Change]:
-    found = estimate(shape, step_of(one, shape, length=longest))
-    return {change.text: change for change in changes(one, shape, found, longest)}
+    known = Known(longest)
+    found = estimate(shape, known.step(one, shape))
+    return {change.text: change for change in changes(one, shape, found, known)}
 
 
 def batch_of(one: Recipe) -> int:
@@ -163,6 +166,61 @@ def test_the_data_is_the_last_to_change_and_no_more_than_it_must(llama: ModelSha
     assert found is not None and [change.result for change in found][-1] == "data"
     longer = with_values(found[-1].recipe, {"data.max_length": found[-1].values["data.max_length"] + 64})
     assert of(llama, longer).peak_bytes > limit
+
+
+def test_the_adapter_is_not_changed_for_what_somewhat_shorter_rows_save(llama: ModelShape) -> None:
+    """A lower rank would save next to nothing of what is missing here."""
+    long = recipe(data={"max_length": 16384}, adapter={"target_modules": ["q_proj", "v_proj"]})
+    peak = of(llama, long).peak_bytes
+    found = cheapest(long, llama, within(0.7 * peak))
+    assert found is not None and found[-1].lever == "length"
+    assert "learned" not in {change.result for change in found}
+
+
+def test_what_saves_most_is_one_of_each_kind(llama: ModelShape) -> None:
+    made = changes(RECIPES[1], llama, of(llama, RECIPES[1]))
+    chosen = best(made, 100)
+    assert len({one.lever for one in chosen}) == len(chosen) < len(made)
+    assert {one.lever for one in chosen} == {one.lever for one in made}
+    assert [one.saves for one in chosen] == sorted((one.saves for one in chosen), reverse=True)
+    assert chosen[0].saves == max(one.saves for one in made) and best(made, 2) == chosen[:2]
+
+
+@pytest.mark.parametrize("one", RECIPES)
+def test_nothing_takes_less_than_all_at_once(llama: ModelShape, one: Recipe) -> None:
+    least = most(one, llama).peak_bytes
+    assert all(least <= change.estimate.peak_bytes for change in changes(one, llama, of(llama, one)))
+    assert cheapest(one, llama, within(least)) is not None
+    assert cheapest(one, llama, within(least - 1)) is None
+
+
+def test_with_a_moment_changes_are_those_that_help_then(llama: ModelShape) -> None:
+    one = RECIPES[1]
+    found = of(llama, one)
+    made = changes(one, llama, found, moment="optimizer_step")
+    for change in made:
+        assert change.saves == found.at("optimizer_step") - change.estimate.at("optimizer_step") > 0
+    levers = {change.lever for change in made}
+    assert "optim" in levers and not levers & {"loss", "checkpointing"}
+    assert best(made, 1)[0].lever in ("optim", "targets")
+
+
+def test_each_change_is_told_in_words_of_its_own(llama: ModelShape) -> None:
+    made = [change for one in RECIPES for change in changes(one, llama, of(llama, one))]
+    said = {(change.lever, result_words(change)) for change in made}
+    assert ("quantization", "weights are rounded to 4 bits") in said
+    assert ("optim", "optimizer states are rounded to 8 bits") in said
+    assert ("length", "other tokens are trained on") in said
+    assert ("rank", "a smaller adapter is trained") in said
+    assert {words for lever, words in said if lever == "checkpointing"} == {"the same is learned"}
+
+
+@pytest.mark.parametrize(
+    ("slower", "said"),
+    [(1.001, "takes no longer"), (1.3, "takes about 30% longer"), (0.9, "takes about 10% less time")],
+)
+def test_what_a_change_costs_in_time(slower: float, said: str) -> None:
+    assert time_words(slower) == said
 
 
 @settings(max_examples=40, deadline=None)

@@ -111,3 +111,10 @@ def test_experts_lie_in_every_nth_layer_but_the_plain_ones() -> None:
     found = shape(config | {"mlp_only_layers": [3]})
     assert [kind.experts for kind in found.layers] == [False, True, False, False, False, True]
     assert shape(config | {"mlp_only_layers": [1, 3, 5]}).experts is None
+
+
+@pytest.mark.parametrize("nested", [3, "llama", [1]])
+def test_a_text_config_that_is_no_mapping_is_refused(nested: object) -> None:
+    with pytest.raises(InputError) as caught:
+        shape_of(LLAMA | {"text_config": nested})
+    assert caught.value.key == "text_config"

@@ -8,9 +8,11 @@ import pytest
 
 from sftui.memory.closed_form import estimate
 from sftui.memory.config_file import shape_of
+from sftui.memory.device import Device
 from sftui.memory.notes import notes
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import AdapterSpec, StepSpec
+from sftui.recipe import Dtype
 
 QWEN3_30B_A3B: dict[str, Any] = {
     "model_type": "qwen3_moe",
@@ -39,11 +41,13 @@ QWEN3_8B: dict[str, Any] = {
 }
 
 
-def said(config: dict[str, Any], quantization: Any, adapter: AdapterSpec) -> list[str]:
+def said(
+    config: dict[str, Any], quantization: Any, adapter: AdapterSpec, dtype: Dtype = "bfloat16", **around: Any
+) -> list[str]:
     shape = shape_of(config)
     assert isinstance(shape, ModelShape)
-    step = StepSpec(1, 2048, quantization=quantization, adapter=adapter, autocast="bfloat16")
-    return notes(shape, step, estimate(shape, step))
+    step = StepSpec(1, 2048, dtype=dtype, quantization=quantization, adapter=adapter, autocast="bfloat16")
+    return notes(shape, step, estimate(shape, step), **around)
 
 
 def test_quantised_experts_are_none() -> None:
@@ -62,3 +66,33 @@ def test_an_adapter_on_attention_alone_is_small() -> None:
 def test_a_dense_model_is_as_expected(quantization: str) -> None:
     assert said(QWEN3_8B, quantization, AdapterSpec(16)) == []
     assert len(said(QWEN3_8B, quantization, AdapterSpec(512))) == 1
+
+
+def test_a_device_without_bfloat16_is_told_of() -> None:
+    old, new, unknown = (Device("GPU", 2**34, capability=one) for one in ((7, 5), (8, 0), None))
+    (line,) = said(QWEN3_8B, "nf4", AdapterSpec(16), device=old)
+    assert "GPU has no bfloat16" in line and "model.dtype=float16" in line
+    assert said(QWEN3_8B, "nf4", AdapterSpec(16), dtype="float16", device=old) == []
+    for device in (new, unknown, None):
+        assert said(QWEN3_8B, "nf4", AdapterSpec(16), device=device) == []
+
+
+def test_what_peft_refuses_for_experts_is_told() -> None:
+    said_of = [
+        [line for line in said(config, "none", adapter) if "PEFT refuses" in line]
+        for config, adapter in (
+            (QWEN3_30B_A3B, AdapterSpec(16, dropout=0.1)),
+            (QWEN3_30B_A3B, AdapterSpec(16, use_dora=True)),
+            (QWEN3_30B_A3B, AdapterSpec(16, dropout=0.1, targets=("q_proj",))),
+            (QWEN3_30B_A3B, AdapterSpec(16)),
+            (QWEN3_8B, AdapterSpec(16, dropout=0.1, use_dora=True)),
+        )
+    ]
+    assert [len(lines) for lines in said_of] == [1, 1, 0, 0, 0]
+    assert "adapter.lora_dropout" in said_of[0][0] and "adapter.use_dora" in said_of[1][0]
+
+
+def test_rows_longer_than_the_model_was_made_for_are_told_of() -> None:
+    assert said(QWEN3_8B, "nf4", AdapterSpec(16), positions=2048) == []
+    (line,) = said(QWEN3_8B, "nf4", AdapterSpec(16), positions=2047)
+    assert "2,048 tokens" in line and "2,047" in line

@@ -8,6 +8,7 @@ from sftui.memory.config_file import shape_of
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import StepSpec, autocast_dtype, loss_chunk, step_of
 from sftui.recipe import Recipe
+from tests.memory.recipe_fixtures import known
 
 
 def step(
@@ -59,8 +60,10 @@ def test_capped_scores_are_computed_eagerly() -> None:
     assert step(config={"model_type": "gemma2"}).attention == "eager"
 
 
-def test_float32_with_grouped_heads_falls_back_to_products() -> None:
+def test_float32_with_grouped_heads_falls_back_to_products_but_where_it_is_packed() -> None:
     assert step({"dtype": "float32"}).attention == "math"
+    packed = step({"dtype": "float32"}, data={"packing": "best_fit"})
+    assert (packed.layout, packed.attention, packed.windows) == ("flat", "efficient", False)
     assert step({"dtype": "float32"}, {"model_type": "llama"}).attention == "efficient"
 
 
@@ -73,6 +76,42 @@ def test_held_out_rows_make_an_evaluation() -> None:
     found = step(data={"eval_fraction": 0.1}, training={"per_device_eval_batch_size": 4})
     assert found.evaluation is not None and (found.evaluation.rows, found.evaluation.length) == (4, 2048)
     assert step(data={"eval_fraction": 0.1}, training={"eval_strategy": "no"}).evaluation is None
+
+
+def test_held_out_rows_have_a_length_of_their_own() -> None:
+    tree = {"model": {"name_or_path": "m"}, "data": {"train": "rows.jsonl", "eval_fraction": 0.1}}
+    recipe, shape = Recipe.model_validate(tree), known({"model_type": "llama"})
+    for longest, expected in ((None, 2048), (700, 700), (9000, 2048)):
+        found = step_of(recipe, shape, length=300, evaluation_length=longest)
+        assert found.evaluation is not None
+        assert (found.length, found.evaluation.length) == (300, expected)
+
+
+@pytest.mark.parametrize(
+    ("attention", "packing", "expected"),
+    [
+        ("auto", "none", False),
+        ("auto", "best_fit", False),
+        ("flash_attention_2", "best_fit", True),
+        ("flash_attention_2", "none", True),
+    ],
+)
+def test_only_flash_attention_needs_no_masks_for_held_out_rows(
+    attention: str, packing: str, expected: bool
+) -> None:
+    found = step({"attn_implementation": attention}, data={"packing": packing, "eval_fraction": 0.1})
+    assert found.evaluation is not None and found.evaluation.windows is expected
+
+
+@pytest.mark.parametrize(
+    ("capability", "size"), [(None, 8_519_680), ((8, 9), 8_519_680), ((9, 0), 2**25), ((12, 0), 2**25)]
+)
+def test_workspaces_of_cublas_are_larger_from_hopper_on(
+    capability: tuple[int, int] | None, size: int
+) -> None:
+    recipe = Recipe.model_validate({"model": {"name_or_path": "m"}, "data": {"train": "rows.jsonl"}})
+    found = step_of(recipe, known({"model_type": "llama"}), capability=capability)
+    assert found.cublas_workspace == size
 
 
 def test_autocast_is_where_trained_weights_are_float32_and_the_model_is_not() -> None:

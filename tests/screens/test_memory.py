@@ -170,8 +170,10 @@ async def test_a_value_is_followed_at_once_and_enter_applies_it(folder: Path) ->
         )
         assert "4,096 › • was 2,048" in shown and "1 tried: Enter applies" in shown
         assert made.app.recipe.data.max_length == 2048 and made.app.unsaved == []
+        assert "S saves" not in shown
         await pilot.press("enter")
-        await until(pilot, "try another value")
+        await until(pilot, "applied: S saves it")
+        await until(pilot, "1 unsaved: S saves")
         assert made.app.unsaved == ["data.max_length=4096"]
         await pilot.press("S")
         await until(pilot, "saved into")
@@ -197,6 +199,44 @@ async def test_the_values_beside_tell_what_they_would_take(folder: Path) -> None
         stock = made.app.recipe.model_copy(deep=True)
         stock.training.loss = "stock"
         assert f"→ stock  {answer_to(stock).estimate.peak_bytes / GIB:.1f} GiB" in shown
+
+
+async def test_every_nth_layer_is_told_with_bytes_and_time(folder: Path) -> None:
+    made = opened(folder)
+    async with made.run_test() as pilot:
+        await memory(made, pilot)
+        await at_field(made, pilot, "checkpointing")
+        await when(made, pilot, lambda screen: screen._facts.every)
+        every = on(made)._facts.every
+        assert [line.every for line in every] == [0, 8, 4, 3, 2, 1]
+        assert every[-1].peak == answer_to(made.app.recipe).estimate.peak_bytes
+        assert every[0].peak > every[-1].peak and every[0].time == 1 < every[-1].time
+        said = words(made, "field-words")
+        assert f"off {gib(every[0].peak)} GiB," in said
+        assert f" 1: {gib(every[-1].peak)} {every[-1].time - 1:+.0%}" in said
+
+
+async def test_what_breaks_in_a_comparison_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("sftui.screens.memory_facts.compare", fail)
+    made = opened(folder)
+    async with made.run_test() as pilot:
+        await pilot.press("3")
+        await when(made, pilot, lambda screen: screen._facts.comparison_problem is not None)
+        assert "OSError: [Errno 5]" in words(made, "line-words") and "fits: " in screen_text(made.app)
+
+
+async def test_a_config_that_cannot_be_read_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("sftui.memory.answer.known_shape", fail)
+    made = opened(folder)
+    async with made.run_test() as pilot:
+        await pilot.press("3")
+        await until(pilot, "PermissionError: [Errno 13]")
 
 
 async def test_full_is_saved_and_the_adapter_comes_back_as_it_was(folder: Path) -> None:
@@ -292,7 +332,7 @@ async def test_a_change_on_another_screen_is_taken_up_and_what_is_tried_stays(fo
         adapter = tried(made).adapter
         assert adapter is not None and adapter.r == 32 and tried(made).data.max_length == 1024
         await pilot.press("enter")
-        await until(pilot, "try another value")
+        await until(pilot, "2 unsaved: S saves")
         assert sorted(made.app.unsaved) == ["adapter.r=32", "data.max_length=1024"]
 
 
@@ -330,7 +370,7 @@ async def test_methods_stand_side_by_side_and_enter_tries_one(folder: Path) -> N
         await until(pilot, "LoRA r16")
         assert tried(made).model.quantization == "none" and made.app.unsaved == []
         await pilot.press("enter")
-        await until(pilot, "try another value")
+        await until(pilot, "1 unsaved: S saves")
         assert made.app.unsaved == ["model.quantization=none"]
 
 
@@ -395,7 +435,7 @@ async def test_the_component_under_the_cursor_is_explained(folder: Path) -> None
         await pilot.press("tab", "tab", "end")
         assert "121 published runs" in words(made, "why")
         await pilot.press("home", "down")
-        assert "41,943,040 parameters of rank 16" in words(made, "why")
+        assert "41,943,040 parameters x 4 B (rank 16)" in words(made, "why")
 
 
 async def test_the_table_follows_the_moment_under_the_cursor(folder: Path) -> None:
@@ -406,7 +446,7 @@ async def test_the_table_follows_the_moment_under_the_cursor(folder: Path) -> No
         await pilot.press("shift+tab", "home")
         await pilot.pause()
         shown = screen_text(made.app)
-        assert f"{load / GIB:.1f} GiB while loading; peak" in shown
+        assert f"{load / GIB:.1f} GiB while loading the model; peak" in shown
         assert (
             next(line for line in shown.splitlines() if "allocated" in line).split()[2] == f"{load / GIB:.2f}"
         )

@@ -105,7 +105,8 @@ async def test_an_unknown_architecture_is_simulated_and_says_so(folder: Path, si
         simulator.free.set()
         shown = await until(pilot, "simulated  ✓ fits")
         assert f"fits: {simulator.peak()} of 24 GiB" in shown
-        assert "W weights" in shown and "run writes" in shown
+        await until(pilot, "W weights")
+        await until(pilot, "run writes")
         assert "no family that the closed form knows: simulated" in words(made, "line-words")
         assert "counted by a simulation" in words(made, "why")
         await pilot.press("y")
@@ -153,9 +154,63 @@ async def test_why_a_model_cannot_be_simulated_is_told(folder: Path, simulator: 
     made = opened(folder, text=recipe_text(model(folder, UNKNOWN, "unheard")))
     async with made.run_test(size=(80, 24)) as pilot:
         await pilot.press("3")
-        await until(pilot, "[b]code of its own")
-        await pilot.press("tab", "right", "y", "r", "escape")
+        shown = await until(pilot, "[b]code of its own")
+        assert "v simulates again" in shown and "rank" in shown and "⏎" not in shown
+        await pilot.press("tab", "y", "r", "escape")
         assert isinstance(made.app.screen, MemoryScreen)
+        assert on(made).has_class("-at-change"), "what is not displayed takes no keys"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (70, 20)])
+async def test_a_simulation_that_fails_can_be_tried_again_and_with_another_value(
+    folder: Path, simulator: Simulator, size: tuple[int, int]
+) -> None:
+    simulator.problem = "no memory\n  for it"
+    made = opened(folder, text=recipe_text(model(folder, UNKNOWN, "unheard")))
+    async with made.run_test(size=size) as pilot:
+        await pilot.press("3")
+        assert "no memory" in await until(pilot, "for it")
+        for asked, key in ((2, "enter"), (3, "v")):
+            await pilot.press(key)
+            await when(made, pilot, lambda screen, asked=asked: len(simulator.asked) == asked)
+            await until(pilot, "for it")
+        await at_field(made, pilot, "max_length")
+        simulator.problem = None
+        await pilot.press("plus")
+        shown = await when(made, pilot, lambda screen: not screen._answers.failed and screen._answers.found)
+        assert "for it" not in shown and "1 × 4,096" in shown and "simulated  ✓ fits" in shown
+        assert on(made)._panels["problem"].display is False
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("odd")])
+async def test_any_error_of_a_simulation_is_told(
+    folder: Path, simulator: Simulator, error: Exception
+) -> None:
+    def fail(recipe: Recipe) -> Estimate:
+        raise error
+
+    simulator.made = fail
+    made = opened(folder, text=recipe_text(model(folder, UNKNOWN, "unheard")))
+    async with made.run_test() as pilot:
+        await pilot.press("3")
+        await until(pilot, f"{type(error).__name__}: {error}")
+
+
+async def test_numbers_of_the_recipe_before_say_so(folder: Path, simulator: Simulator) -> None:
+    made = opened(folder, text=recipe_text(model(folder, UNKNOWN, "unheard")))
+    async with made.run_test() as pilot:
+        await pilot.press("3")
+        shown = await until(pilot, "simulated  ✓ fits")
+        assert "of the recipe before" not in shown
+        simulator.free.clear()
+        await at_field(made, pilot, "max_length")
+        await pilot.press("plus")
+        await until(pilot, "simulating…")
+        shown = await until(pilot, "of the recipe before")
+        assert shown.count("of the recipe before") == 2
+        simulator.free.set()
+        shown = await when(made, pilot, lambda screen: screen._answers.found)
+        assert "of the recipe before" not in shown and "─ components ─" in shown
 
 
 async def test_verifying_agrees_with_the_closed_form_and_says_by_how_much(

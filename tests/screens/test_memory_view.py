@@ -14,6 +14,7 @@ from sftui.errors import InputError
 from sftui.memory.answer import Answer
 from sftui.memory.band import Band
 from sftui.memory.device import Device
+from sftui.memory.moment_words import NAMES
 from sftui.memory.why import Reason, why
 from sftui.recipe import Recipe
 from sftui.screens import memory_pictures as pictures
@@ -167,7 +168,7 @@ def test_the_table_has_every_component_of_any_moment_and_they_add_up(tmp_path: P
         assert all(len(text(view.component_line(found, name, "loss", width))) <= width for name in names)
         assert all(
             len(text(view.moment_line(found, name, width + 8))) <= width + 8
-            for name in view.MOMENTS
+            for name in NAMES
             if name in found.estimate.moments
         )
 

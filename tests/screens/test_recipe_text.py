@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -154,6 +155,40 @@ def test_the_form_and_the_text_agree_after_any_edits_in_both(tmp_path: Path, ste
     assert all(comment in made.document.text for comment in kept)
     fresh = Document(made.document.text, made.document.file, made.document.base)
     assert fresh.recipe == made.document.recipe and fresh.values == made.values
+
+
+KEYS = ["right", "left", "L", "H", "delete", "u", "U", "down", "down", "down", "up", "n", "f", "o", "enter"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_the_screen_shows_the_same_in_form_and_text_after_any_keys(folder: Path, seed: int) -> None:
+    random = Random(seed)
+    made = opened(folder)
+    async with made.run_test() as pilot:
+        await recipe(made, pilot)
+        for _ in range(12):
+            keys = random.choices(KEYS, k=6)
+            await pilot.press(*keys)
+            if made.app.screen is not on(made):
+                await pilot.press("escape")
+            await pilot.press("escape")  # out of a value that is being typed
+            if random.random() < 0.4:
+                await pilot.press("y")
+                editor = pane(made).editor
+                editor.move_cursor((random.randrange(editor.document.line_count), 0))
+                editor.insert(f"# note {random.randrange(100)}\n")
+                await pilot.press("escape")
+            await settled(made, pilot)
+            opened_recipe, editor = now(made), pane(made).editor
+            await when(made, pilot, lambda screen: pane(made).editor.text == now(made).document.view)
+            document = opened_recipe.document
+            assert document.values == opened_recipe.values and document.problems == opened_recipe.problems
+            for row in on(made)._form.list.rows:
+                if row.kind in ("field", "source"):
+                    assert row.value == document.value(row.key)
+            if document.recipe is not None:
+                assert said(made) == document.recipe
+            assert "# what this is for" in document.text
 
 
 def test_undo_takes_back_step_by_step_to_the_first_text(tmp_path: Path) -> None:

@@ -170,6 +170,37 @@ def test_out_of_memory_names_moment_component_and_remedies(large: Recipe, tmp_pa
     )
 
 
+def test_remedies_are_those_of_the_moment_that_ran_out(large: Recipe) -> None:
+    found = outlook(large, CARD, None)
+    assert found is not None
+    assert found.remedies(["loss"])[0].startswith("training.loss=chunked")
+    update = found.remedies(["optimizer_step"])
+    assert update[0].startswith("training.optim=") and not any("loss" in one for one in update)
+    assert found.remedies(["load"]) == ["a smaller model", "a GPU with more memory"]
+    plain = large.model_copy(update={"model": large.model.model_copy(update={"quantization": "none"})})
+    loading = outlook(plain, CARD, None)
+    assert loading is not None
+    assert re.fullmatch(r"model\.quantization=nf4 \(-9\.\d GiB\)|.*nf4.*", loading.remedies(["load"])[0])
+    whole = outlook(plain.model_copy(update={"adapter": None}), CARD, None)
+    assert whole is not None
+    assert whole.remedies(["load"])[0].startswith("an adapter and model.quantization=nf4 (-9.")
+
+
+def test_of_one_setting_one_value_is_named(large: Recipe) -> None:
+    slow = large.training.model_copy(update={"gradient_checkpointing": False, "loss": "chunked"})
+    found = outlook(large.model_copy(update={"training": slow}), CARD, None)
+    assert found is not None
+    keys = [one.split("=")[0] for one in found.remedies(["forward"])]
+    assert set(keys) == {"training.gradient_checkpointing", "training.per_device_train_batch_size"}
+    assert len(keys) == 2
+
+
+def test_what_no_change_makes_fit_is_said_to_be_so(large: Recipe) -> None:
+    found = outlook(large, Device("GPU", total_bytes=3 * 2**30), None)
+    assert found is not None and found.too_large
+    assert "no change of this recipe makes it fit with certainty; what helps most is " in found.warning()
+
+
 def test_in_a_step_that_is_not_measured_the_moment_is_told_as_far_as_it_is_known(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch.utils import _foreach_utils
 
 from sftui.memory.step import LARGEST_FLASH_HEAD, Kernel
@@ -36,12 +37,26 @@ def as_cuda(counter: LiveBytes, wanted: Kernel) -> Iterator[None]:
             for name in ("_get_foreach_kernels_supported_devices", "_get_fused_kernels_supported_devices"):
                 put(place, name, _and_meta(getattr(place, name)))
         put(varlen, "has_kernel", _has_varlen_kernel)
+        put(BaseTunerLayer, "_move_adapter_to_device_of_base_layer", _to_type_of_base)
         _put_bitsandbytes(put, counter)
         yield
 
 
 def _and_meta(listed: Callable[[], list[str]]) -> Callable[[], list[str]]:
     return lambda: [*listed(), META]
+
+
+def _to_type_of_base(layer: Any, adapter_name: str, device: Any = None) -> None:
+    """An adapter gets the type of the layer that it stands beside: PEFT leaves it out for meta tensors."""
+    base = layer.get_base_layer()
+    weight = getattr(base, "weight", None)
+    dtype = getattr(base, "compute_dtype", None if weight is None else weight.dtype)  # that of 4-bit layers
+    if dtype is None or not dtype.is_floating_point:
+        return
+    for name in (*layer.adapter_layer_names, *layer.other_param_names):
+        parts = getattr(layer, name, None)
+        if isinstance(parts, torch.nn.ModuleDict | torch.nn.ParameterDict) and adapter_name in parts:
+            parts[adapter_name] = parts[adapter_name].to(dtype=dtype)
 
 
 def _has_varlen_kernel(where: torch.device, dtype: torch.dtype, head_dim: int, *, windows: bool) -> bool:

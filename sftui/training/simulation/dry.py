@@ -26,7 +26,7 @@ from sftui.training.simulation.windows import Windows
 from sftui.training.trainer import SftTrainer
 
 META = "meta"
-_FLASH = "sftui_simulated_flash"
+_UNMASKED = "sftui_simulated_unmasked"
 
 
 class _Accelerator:
@@ -144,6 +144,9 @@ def _evaluate(trainer: SftTrainer, step: StepSpec, windows: Windows) -> None:
     if step.evaluation is None:
         return
     model: Any = trainer.model
+    if step.evaluation.windows and step.layout == "flat":
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        base.set_attn_implementation(_UNMASKED)
     windows.begin_evaluation()
     model.eval()
     rows, length = step.evaluation.rows, step.evaluation.length
@@ -182,16 +185,17 @@ def _attention_name(step: StepSpec) -> str | None:
         return "eager"
     if step.layout == "flat":
         return varlen.NAME
-    return _FLASH if step.windows else None
+    return _UNMASKED if step.windows else None
 
 
 def _register() -> None:
     varlen.register()
-    AttentionInterface.register(_FLASH, _flash)
-    AttentionMaskInterface.register(_FLASH, lambda *_, **__: None)
+    AttentionInterface.register(_UNMASKED, _unmasked)
+    AttentionMaskInterface.register(_UNMASKED, lambda *_, **__: None)
 
 
-def _flash(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
-    """A kernel that takes windows by itself: no mask, whatever they are."""
-    options.pop("sliding_window", None)
+def _unmasked(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
+    """A kernel that takes windows and caps by itself: no mask, whatever they are."""
+    for name in ("sliding_window", "softcap"):
+        options.pop(name, None)
     return sdpa_attention_forward(module, query, key, value, None, **options)

@@ -9,10 +9,24 @@ from sftui.memory.estimate import COMPONENTS, MOMENTS, Breakdown, Estimate, Mome
 from sftui.memory.moments import HANDLES
 from sftui.memory.step import StepSpec
 from sftui.recipe import AdapterSection, DataSection, ModelSection, Recipe, Source, TrainingSection
+from sftui.training import varlen
 from sftui.training.simulation import layers, loading, skeleton
 from sftui.training.simulation.counting import Peak, Window
 from sftui.training.simulation.dry import simulate_layers
 from sftui.training.simulation.parameters import Counts
+
+# Of torch, transformers and PEFT, where a model does something that has no meta kernel or that they refuse.
+_FAILURES = (
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ImportError,
+)
+_GROUPED = "Expected inputs of BF16 type"
+_NO_VALUES = "Cannot copy out of meta tensor"
 
 
 def simulate(
@@ -36,15 +50,27 @@ def simulate(
     workspace = HANDLES * step.cublas_workspace if workspaces else 0
     try:
         windows, counts, total = _windows(config, recipe, step, workspace, every_layer=every_layer)
-    except (NotImplementedError, RuntimeError, ValueError, KeyError) as error:
-        said = str(error).strip().partition("\n")[0]
-        raise InputError(
-            f"{config.model_type} cannot be simulated: {type(error).__name__}: {said}",
-            key="model.name_or_path",
-            hint="what its memory is, only a run can tell",
-        ) from error
+    except _FAILURES as error:
+        raise _refused(config, step, error) from error
     moments = _moments(windows, total)
     return estimate_from(moments, Parameters(sum(counts.kinds.values()), counts.trainable, counts.kinds))
+
+
+def _refused(config: Any, step: StepSpec, error: Exception) -> InputError:
+    """What to say of an error of a library: in our words where it is known."""
+    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    hint = "what its memory is, only a run can tell"
+    if _GROUPED in said:
+        return InputError(
+            f"experts in {step.dtype} cannot be simulated: their products are known in bfloat16 only",
+            key="model.dtype",
+            hint=hint,
+        )
+    if varlen.NAME in said:
+        said = "its attention does not take packed rows"
+    elif _NO_VALUES in said:
+        said = "its code reads values of tensors, and the simulation has only their sizes"
+    return InputError(f"{config.model_type} cannot be simulated: {said}", key="model.name_or_path", hint=hint)
 
 
 def recipe_of(step: StepSpec, recipe: Recipe | None = None) -> Recipe:

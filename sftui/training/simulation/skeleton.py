@@ -15,9 +15,10 @@ import transformers
 from sftui.errors import InputError
 from sftui.memory.config_file import config_file
 from sftui.memory.step import StepSpec
+from sftui.memory.stored import require_as_stored
 from sftui.recipe import ModelSection
 from sftui.training.attention import DTYPES
-from sftui.training.model import quantization_config
+from sftui.training.model import quantization_config, require_causal
 
 Layers = tuple[int, ...]
 
@@ -56,8 +57,14 @@ def configuration(name_or_path: str, revision: str | None, trust_remote_code: bo
 
 def build(config: Any, section: ModelSection, step: StepSpec, attention: str | None) -> tuple[Any, Any]:
     """The model of a configuration on the meta device, its linear layers replaced where quantised, and the
-    quantiser of transformers that did so, or None."""
+    quantiser of transformers that did so, or None.
+
+    Raises InputError for a model that does not continue text, and for weights stored otherwise than the
+    recipe says.
+    """
     config = copy.deepcopy(config)
+    require_causal(config)
+    require_as_stored(config.to_dict(), section)
     config._attn_implementation = attention
     dtype = DTYPES[step.weight_dtype]
     with torch.device("meta"), warnings.catch_warnings():
@@ -66,13 +73,23 @@ def build(config: Any, section: ModelSection, step: StepSpec, attention: str | N
             config, dtype=dtype, trust_remote_code=section.trust_remote_code
         )
     model.config.use_cache = False
-    settings = quantization_config(section)
+    settings = _quantisation(config, section)
     if settings is None:
         return model, None
     quantizer = transformers.quantizers.AutoHfQuantizer.from_config(settings, pre_quantized=False)
     with _default(dtype):  # of the weights that are quantised, and so of what they are dequantised to
         quantizer.preprocess_model(model=model, device_map={"": "meta"}, dtype=dtype)
     return model, quantizer
+
+
+def _quantisation(config: Any, section: ModelSection) -> Any:
+    """Settings of the checkpoint, with the modules that it leaves out, where it is stored quantised."""
+    stored = getattr(config, "quantization_config", None)
+    if stored is None:
+        return quantization_config(section)
+    settings = transformers.BitsAndBytesConfig.from_dict(stored)
+    settings.bnb_4bit_quant_storage = torch.uint8  # the same bytes, and what the simulated weights are
+    return settings
 
 
 @contextmanager
