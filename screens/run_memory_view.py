@@ -54,7 +54,7 @@ def _sentences(status: Status, history: History) -> list[Content]:
         if taken.moment is not None:
             # Between the moments, while answering say, more may have been allocated.
             there = taken.moments[taken.moment]
-            at = f"{'' if there == taken.highest else f', {size(there)}'} {WHEN[taken.moment]}"
+            at = f"{'' if there == taken.highest else f', {size(there)}'} {WHEN[taken.moment]}"  # type: ignore[index]
         beside = f", torch held at most {size(taken.reserved)}" if taken.reserved else ""
         lines.append(Content.assemble("allocated at most ", (size(taken.highest), "bold"), at, beside))
     if predicted is None:
@@ -67,7 +67,7 @@ def _sentences(status: Status, history: History) -> list[Content]:
             Content.assemble(
                 "predicted ",
                 (size(predicted.peak_bytes), "bold"),
-                f" {WHEN[predicted.peak_moment]}{by}{compared}",
+                f" {WHEN[predicted.peak_moment]}{by}{compared}",  # type: ignore[index]
             )
         )
     if (trial := taken.trial) is not None:

@@ -176,7 +176,9 @@ def _lines(found: Answer, *, compares: bool, explains: bool) -> Iterator[tuple[s
     yield from _device(found)
     for note in _notes(found):
         yield "yellow", f"note: {note}"
-    if compares:
+    if found.shape is None and (compares or explains):
+        yield "yellow", f"note: {_UNKNOWN}"
+    elif compares:
         yield "", ""
         yield from _methods(found)
     if found.shape is not None:
@@ -208,8 +210,6 @@ def _components(found: Answer, *, explains: bool) -> Iterator[tuple[str, str]]:
     yield "bold", f"{'peak':<16}{size(peak):>12}{share(1):>9}   allocated at most, {when}"
     if found.source == "simulation":
         yield "dim", "by a simulated step: the closed form does not know this model"
-    if explains and found.shape is None:
-        yield "yellow", _UNKNOWN
 
 
 def _moments(found: Answer) -> Iterator[tuple[str, str]]:
@@ -228,7 +228,7 @@ def _device(found: Answer) -> Iterator[tuple[str, str]]:
     if around.runs:
         runs = f"{around.runs} run{'' if around.runs == 1 else 's'} measured on this device"
     else:
-        runs = "after published runs: none is measured on this device"
+        runs = "after published runs: none of this size is measured on this device"
     context = f"CUDA context {size(around.context)}" if around.context else "CUDA context not measured yet"
     low, high = size(around.low), size(around.high)
     yield "", f"on a device: {low} to {high}, usually {size(around.typical)} ({runs}; {context})"
@@ -258,8 +258,6 @@ def _methods(found: Answer) -> Iterator[tuple[str, str]]:
             _STYLES.get(decided or "", ""),
             f"{one.method:<16}{size(one.answer.estimate.peak_bytes):>12}  {said}",
         )
-    if found.shape is None:
-        yield "yellow", _UNKNOWN
 
 
 def _room(found: Answer, shape: ModelShape) -> Iterator[tuple[str, str]]:

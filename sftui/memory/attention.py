@@ -158,7 +158,8 @@ def _repeated(tape: Tape, x: Tensor, scores: Scores) -> Tensor:
 def _one_by_one(tape: Tape, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Tensor:
     """The trainer's attention of packed sequences without a kernel for all: one after the other.
 
-    Heads of keys and values are repeated before; a sequence longer than the window has a band of true and false.
+    Heads of keys and values are repeated before. A sequence longer than the window has a band of true and
+    false.
     """
     count = scores.sequences
     one = replace(scores, length=scores.length // count, kv_heads=scores.heads, sequences=0)

@@ -17,7 +17,7 @@ from sftui.memory.projection import Rules
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import EvaluationSpec, Kernel, Layout, StepSpec, fused_kernel
 from sftui.memory.tape import BLOCK, rounded
-from sftui.memory.weights import WIDTHS, Held
+from sftui.memory.weights import WIDTHS, Held, adapter_width
 
 # Of cuBLAS, each with a workspace: the backward pass runs in a thread of its own.
 HANDLES = 2
@@ -48,7 +48,7 @@ class Step:
         """Bytes an element of hidden states, which is that of the embedding or of its trained copy."""
         weights = WIDTHS[self.spec.weight_dtype]
         if self.plan.embedding_saved and self.spec.adapter is not None:
-            return WIDTHS[self.spec.adapter.dtype]
+            return adapter_width(self.spec.adapter, float16=self.spec.dtype == "float16")
         return weights
 
     @property

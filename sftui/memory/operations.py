@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from sftui.memory.tape import Gradients, Storage, Tape, Tensor
+from sftui.memory.weights import OTHER_HALF
+
+_CACHED = 4  # bytes an element of the weights whose casts autocast keeps
 
 Given = list["Storage | None"]
 Kept = "tuple[Storage | None, ...]"
@@ -19,9 +22,18 @@ def cast(tape: Tape, x: Tensor, width: int) -> Tensor:
     return x if width == x.width else plain(tape, x, width)
 
 
+def promoted(x: int, y: int) -> int:
+    """The width of what comes of two types: that of two kinds of halves is float32."""
+    return x if x == y else max(x, y, 4 if x < 4 and y < 4 else 0)
+
+
+def _lower(tape: Tape, width: int) -> bool:
+    return bool(tape.half) and (width > tape.half or width == OTHER_HALF)
+
+
 def lowered(tape: Tape, x: Tensor) -> Tensor:
     """`x` as autocast hands it to a matrix product."""
-    return plain(tape, x, tape.half) if tape.half and x.width > tape.half else x
+    return plain(tape, x, tape.half) if _lower(tape, x.width) else x
 
 
 def raised(tape: Tape, x: Tensor) -> Tensor:
@@ -30,10 +42,10 @@ def raised(tape: Tape, x: Tensor) -> Tensor:
 
 
 def lowered_parameter(tape: Tape, weight: Tensor, name: str) -> Tensor:
-    """A float32 weight as autocast hands it on; the cast of a trained one (`name`) is cached."""
-    if not tape.half or weight.width <= tape.half:
+    """A weight as autocast hands it on; the cast of a trained one (`name`) is cached where it is float32."""
+    if not _lower(tape, weight.width):
         return weight
-    if not name:
+    if not name or weight.width != _CACHED:
         return plain(tape, weight, tape.half)
     found = tape.casts.get(name)
     if found is None:
@@ -64,7 +76,7 @@ def reshape_copy(tape: Tape, x: Tensor) -> Tensor:
 
 def add(tape: Tape, x: Tensor, y: Tensor) -> Tensor:
     """`x + y`: the gradient of both is the same tensor, where type and size are."""
-    size, width = max(x.size, y.size), max(x.width, y.width)
+    size, width = max(x.size, y.size), promoted(x.width, y.width)
     mine = x.size * x.width if x.edge and (x.width, x.size) != (width, size) else 0
     yours = y.size * y.width if y.edge and (y.width, y.size) != (width, size) else 0
 
@@ -76,7 +88,7 @@ def add(tape: Tape, x: Tensor, y: Tensor) -> Tensor:
 
 def multiply(tape: Tape, x: Tensor, y: Tensor) -> Tensor:
     """`x * y`, either of them broadcast; each is kept where the other needs a gradient."""
-    size, width = max(x.size, y.size), max(x.width, y.width)
+    size, width = max(x.size, y.size), promoted(x.width, y.width)
     x_edge, y_edge = x.edge, y.edge
     if x_edge or y_edge:
         tape.keep((x_edge is not None) + (y_edge is not None))

@@ -12,12 +12,13 @@ from sftui.memory.operations import (
     linear,
     lowered_parameter,
     multiply,
+    promoted,
     scale,
     shift,
 )
 from sftui.memory.step import AdapterSpec, Stored
 from sftui.memory.tape import DEQUANTIZATION, Gradients, Leaf, Storage, Tape, Tensor, rounded
-from sftui.memory.weights import WIDTHS
+from sftui.memory.weights import adapter_width
 
 # bitsandbytes 0.50 multiplies up to about so many tokens by 4-bit weights directly, and dequantises
 # them for more (backends/cuda/ops.py, _gemm_4bit_use_custom_cuda, large weights on data-centre cards).
@@ -58,7 +59,7 @@ def project(
     """One nn.Linear: `x` of `inputs` features -> `outputs`. `saved`: a trained copy stands in its place."""
     adapter = rules.adapter
     if saved and adapter is not None:
-        width = WIDTHS[adapter.dtype]
+        width = adapter_width(adapter, float16=rules.float16)
         return _dense(tape, x, name, inputs, outputs, width, bias=bias, leaf=rules.leaf(trained=True))
     if adapted and adapter is not None:
         return _adapted(tape, x, rules, adapter, name, inputs, outputs, bias=bias, quantised=quantised)
@@ -175,7 +176,7 @@ def _adapted(
     bias: bool,
     quantised: bool,
 ) -> Tensor:
-    width, r = WIDTHS[adapter.dtype], adapter.r
+    width, r = adapter_width(adapter, float16=rules.float16), adapter.r
     # PEFT has layers of its own for those of bitsandbytes.
     own = quantised and rules.stored != "fp8"
     result = _base(tape, x, rules, name, inputs, outputs, bias=bias, quantised=quantised)
@@ -232,15 +233,18 @@ def _moved(
     del scaled
     norm = tape.new(outputs * x.width)
     del summed
-    magnitude = tape.parameter(outputs, WIDTHS[adapter.dtype], rules.leaf(trained=True))
-    small = outputs * max(magnitude.width, x.width)
+    magnitude = tape.parameter(
+        outputs, adapter_width(adapter, float16=rules.float16), rules.leaf(trained=True)
+    )
+    wide = promoted(magnitude.width, x.width)
+    small = outputs * wide
     if magnitude.edge:
         tape.keep(1)
 
     def work(grads: list[Storage | None], held: Storage = norm) -> Gradients:
         return (tape.new(small),)
 
-    share = tape.result(tape.new(small), outputs, small // outputs, (magnitude.edge,), work)
+    share = tape.result(tape.new(small), outputs, wide, (magnitude.edge,), work)
     low = linear(tape, linear(tape, x, down, adapter.r, name=name + ".A"), up, outputs, name=name + ".B")
     if drops:
         base = linear(tape, x, weight, outputs, name="")
@@ -254,8 +258,8 @@ def _update(
 ) -> tuple[tuple[Storage, ...], Storage]:
     """The product of both factors, made by putting a unit matrix through them, and what its graph keeps."""
     unit = tape.new(inputs * inputs * down.width)
-    low = tape.half if tape.half and tape.half < down.width else down.width
-    lowered_unit = tape.new(inputs * inputs * low) if low < down.width else unit
+    low = tape.half if tape.half and tape.half <= down.width else down.width
+    lowered_unit = tape.new(inputs * inputs * low) if low != down.width else unit
     lowered_parameter(tape, down, name + ".A")
     middle = tape.new(inputs * r * low)
     lowered_parameter(tape, up, name + ".B")

@@ -12,6 +12,29 @@ from sftui.memory.tape import rounded
 
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 
+
+class _OtherHalf(int):
+    """Two bytes that are of another type than other two bytes."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _OtherHalf)
+
+    def __ne__(self, other: object) -> bool:
+        return not isinstance(other, _OtherHalf)
+
+    def __hash__(self) -> int:
+        return -2
+
+
+# Of bfloat16 where the model computes in float16: neither is cast to the other for free.
+OTHER_HALF = _OtherHalf(2)
+
+
+def adapter_width(adapter: AdapterSpec, *, float16: bool) -> int:
+    """Bytes an element of an adapter on a model that computes in float16 or not."""
+    return OTHER_HALF if float16 and adapter.dtype == "bfloat16" else WIDTHS[adapter.dtype]
+
+
 _NF4_BLOCK = 64  # weights that share a scale
 _SCALE_BLOCK = 256  # scales that share a scale, with double quantisation
 _CODES = 16 * 4  # the values that 4 bits stand for

@@ -1,8 +1,8 @@
 """The closed form against the simulation: `python tests/benchmarks/memory_forms.py [COUNT] [SEED]`.
 
 Random recipes for random small models. Prints the median and the worst error of the peak by family, by
-method and by what else decides, that of the moments in parts of the peak, and the worst recipes. Both give bytes of
-the same step: the form from the shape alone, the simulation by running the model on the meta device.
+method and by what else decides, that of the moments in parts of the peak, and the worst recipes. Both give
+bytes of the same step: the form from the shape alone, the simulation by running the model on the meta device.
 """
 
 from __future__ import annotations

@@ -304,12 +304,12 @@ def predict(file: Path) -> None:
         where = tuple(capability) if capability else None
         step = step_for(recipe, config, {"capability": where})
         estimate = simulate(config, step, recipe, workspaces=where is not None)
-        moments = [estimate.at(moment) for moment in estimate.moments if moment not in ("load", "save")]
+        most = max(estimate.at(moment) for moment in estimate.moments if moment not in ("load", "save"))
         result["simulated"] = {moment: estimate.at(moment) for moment in estimate.moments}
-        difference = max(moments) / result["peak_bytes"] - 1
+        difference = most / result["peak_bytes"] - 1
         off.append(abs(difference))
         print(
-            f"{result['case']:44} {result['peak_bytes'] / 1e9:9.3f} {max(moments) / 1e9:9.3f} {difference:+8.2%}"
+            f"{result['case']:44} {result['peak_bytes'] / 1e9:9.3f} {most / 1e9:9.3f} {difference:+8.2%}"
             f"  reserved {result['reserved_bytes'] / result['peak_bytes']:.2f}"
         )
     off.sort()

@@ -34,6 +34,12 @@ LARGE = HEADS | {"vocab_size": 16384}  # where the head is the peak
 SLIDING = HEADS | {"sliding_window": 128}
 FLAT: dict[str, Any] = {"rows": 2, "length": 200, "layout": "flat", "windows": True}
 FLAT32 = FLAT | {"dtype": "float32", "attention": "efficient", "windows": False}
+# Two kinds of halves: what comes of both is float32.
+FLOAT16: dict[str, Any] = {
+    "dtype": "float16",
+    "autocast": "float16",
+    "adapter": AdapterSpec(8, dtype="bfloat16", modules_to_save=("embed_tokens", "lm_head")),
+}
 PADDED: dict[str, Any] = {"rows": 2, "length": 200, "layout": "padded", "attention": "efficient"}
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -79,7 +85,11 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("mistral", SLIDING, FLAT32 | {"checkpointing": 0}),
     ("llama", HEADS, {"dtype": "float32", "attention": "math"}),
     ("llama", HEADS, {"dtype": "float32", "attention": "math", "checkpointing": 0}),
-    ("gemma3_text", SLIDING | {"num_hidden_layers": 7}, LORA | FLAT | {"evaluation": EvaluationSpec(16, 500)}),
+    (
+        "gemma3_text",
+        SLIDING | {"num_hidden_layers": 7},
+        LORA | FLAT | {"evaluation": EvaluationSpec(16, 500)},
+    ),
     ("llama", HEADS, FLAT | {"evaluation": EvaluationSpec(8, 500, windows=True)}),
     ("phi", {"num_key_value_heads": 4}, LORA | {"evaluation": EvaluationSpec(16, 500)}),
     (
@@ -91,6 +101,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         },
     ),
     ("llama", HEADS, LORA | {"capability": (9, 0)}),
+    ("llama", HEADS, FLOAT16),
+    ("llama", HEADS, FLOAT16 | {"adapter": AdapterSpec(8, dtype="bfloat16", use_dora=True)}),
 ]
 
 
