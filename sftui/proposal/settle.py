@@ -128,7 +128,8 @@ def _settled(asked: Asked, model: Candidate, method: Method) -> Settled:
     recipe = draft.recipe()
     steps, time = _schedule(asked, model, recipe)
     if asked.device is None and not draft.has("training.max_steps") and steps > _CPU_STEPS:
-        why = f"all {recipe.training.num_train_epochs:g} epochs are {steps:,} steps: hours or days on a CPU"
+        epochs = f"{recipe.training.num_train_epochs:g} epochs"
+        why = f"all {epochs} are {steps:,} steps, too many for a first run on a CPU"
         draft.set("training.max_steps", _CPU_STEPS, why)
         recipe = draft.recipe()
         steps, time = _schedule(asked, model, recipe)
@@ -300,7 +301,9 @@ def _batch(draft: Draft, asked: Asked, model: Candidate) -> None:
     most = _CPU_PASS_TOKENS if device is None else _PASS_TOKENS
     sizes = [size for size in batches(recipe) if size == 1 or size * each <= most]
     chosen, checkpoints = _largest(asked, model, recipe, sizes, each)
-    draft.set("training.per_device_train_batch_size", chosen, f"{chosen * each:,} tokens in a pass at most")
+    exactly = draft.value("data.packing") not in (None, "none")
+    of_pass = f"{chosen * each:,} tokens in a pass" + ("" if exactly else ", seldom more")
+    draft.set("training.per_device_train_batch_size", chosen, of_pass)
     about = f"about {sequences:,} {word} a step"
     draft.set("training.gradient_accumulation_steps", max(1, total // chosen), about)
     if not checkpoints:

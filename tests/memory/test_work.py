@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sftui.memory.closed_form import estimate
+from sftui.memory.config_file import shape_of
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import AdapterSpec, StepSpec
 from sftui.memory.weights import quantised_bytes
@@ -201,3 +202,21 @@ def test_published_times_lie_in_the_range(
         step = replace(step, adapter=adapter, autocast="bfloat16", quantization=stored)
     fast, slow = seconds(work(known(config), step), 312e12, 2.04e12)
     assert fast < step.tokens / tokens_a_second < slow
+
+
+def test_no_step_is_faster_than_its_kernels_are_launched() -> None:
+    shape = shape_of(
+        {
+            "model_type": "llama",
+            "hidden_size": 576,
+            "intermediate_size": 1536,
+            "num_hidden_layers": 30,
+            "num_attention_heads": 9,
+            "num_key_value_heads": 3,
+            "vocab_size": 49152,
+        }
+    )
+    assert isinstance(shape, ModelShape)
+    small = StepSpec(1, 256, adapter=AdapterSpec(16), autocast="bfloat16", accumulation=4)
+    fast, slow = seconds(work(shape, small), 165e12, 1e12)
+    assert 4 * 0.03 < fast < slow < 4 * 0.3
