@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sftui.errors import InputError
 
 from .memory_facts import Facts as ModelFacts
+from .memory_facts import said
 from .packing_facts import Facts as PlanFacts
 
 if TYPE_CHECKING:
@@ -55,13 +56,25 @@ class Known:
 
         return forecast(
             self.recipe,
-            self.machine,
+            self._machine(),
             overview=self.overview,
             plan=self.plan,
             held_out=self.held_out,
             answer=self._answer(),
             rates=self.rates,
         )
+
+    def _machine(self) -> Machine:
+        """This machine, or one that has the GPU that was named: checks are of the same as the memory."""
+        machine, device = self.machine, self.device
+        if device is None or (machine.devices and device == machine.devices[0]):
+            return machine
+        if device.here:
+            others = tuple(one for one in machine.devices if one.uuid != device.uuid)
+            devices = (device, *others)
+        else:
+            devices = (device,) * self.recipe.training.num_processes
+        return replace(machine, devices=devices, holders=tuple(map(machine.holders_of, devices)))
 
     def _answer(self) -> Answer | None:
         from sftui.memory.answer import answer, answer_at_hand
@@ -83,14 +96,18 @@ class Known:
 
 class Facts:
     """`start(work, group)` runs a coroutine function and ends the one before of its group; `changed` is
-    called on the event loop when more is known.
+    called on the event loop when more is known. `here`: a GPU that was named on Memory is left aside.
     """
 
-    def __init__(self, app: Workbench, start: Start, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, app: Workbench, start: Start, changed: Callable[[], None], *, here: bool = False
+    ) -> None:
         self.forecast: Forecast | None = None
         self.of: Recipe | None = None
         """The recipe that the forecast is of."""
-        self._app, self._start, self._changed = app, start, changed
+        self.problem: str | None = None
+        """Why there is no forecast."""
+        self._app, self._start, self._changed, self._here = app, start, changed, here
         self.model = ModelFacts(start, self.renew)
         self._plans = PlanFacts(lambda work: app.run_worker(work, group="plan"), self.renew)
         self._desk: object = None
@@ -100,6 +117,8 @@ class Facts:
     @property
     def state(self) -> str:
         """What goes on, or why the memory is not known."""
+        if self.problem is not None:
+            return self.problem
         if self.model.problem is not None:
             return self.model.problem
         if self.model.shape is None:
@@ -158,7 +177,7 @@ class Facts:
             self.model.shape,
             self.device(recipe, machine),
             self.model.history,
-            overview if overview is not None and overview.rows else None,
+            overview,
             held_out,
             self._plans.plans.get(recipe.data.max_length),
             self._rates,
@@ -168,7 +187,7 @@ class Facts:
         """The GPU that the recipe is held against."""
         from sftui.devices import device_for
 
-        chosen = self._app.memory_device
+        chosen = None if self._here else self._app.memory_device
         if chosen is None:
             return device_for(recipe, machine)
         return next((one for one in machine.devices if chosen.here and one.uuid == chosen.uuid), chosen)
@@ -178,20 +197,26 @@ class Facts:
         if known is None:
             return
         self.model.want_history(known.device)
-        found = await asyncio.to_thread(known.forecast)
-        mends = self._mends_of(found)
-        self.forecast, self.of = found, known.recipe
-        self._changed()
-        if mends and found.memory is not None:
-            from sftui.recipe_checks import mended
-
-            await asyncio.sleep(MEND_SECONDS)
-            findings = await asyncio.to_thread(mended, found.findings, found.memory)
-            self.forecast = replace(found, findings=findings)
+        try:
+            found = await asyncio.to_thread(known.forecast)
+            self.forecast, self.of, self.problem = found, known.recipe, None
+            self._changed()
+            await self._mend(found)
+        except Exception as error:  # whatever became of it: the screen stays
+            self.forecast, self.of, self.problem = None, known.recipe, said(error)
             self._changed()
 
-    def _mends_of(self, found: Forecast) -> bool:
-        return any(finding.code in ("out-of-memory", "memory-tight") for finding in found.findings)
+    async def _mend(self, found: Forecast) -> None:
+        """Say what would make it fit, where it does not."""
+        fits = all(finding.code not in ("out-of-memory", "memory-tight") for finding in found.findings)
+        if fits or found.memory is None:
+            return
+        from sftui.recipe_checks import mended
+
+        await asyncio.sleep(MEND_SECONDS)
+        findings = await asyncio.to_thread(mended, found.findings, found.memory)
+        self.forecast = replace(found, findings=findings)
+        self._changed()
 
 
 def _batches(recipe: Recipe) -> tuple[int, int, int]:

@@ -25,6 +25,7 @@ from .widgets.panel import Panel
 
 if TYPE_CHECKING:
     from sftui.checks.finding import Finding
+    from sftui.forecast import Forecast
     from sftui.recipe import Recipe
     from sftui.runs.directory import RunDirectory
 
@@ -73,7 +74,7 @@ class StartRun(Dialog["RunDirectory | None"]):
     def __init__(self, made: OpenRecipe) -> None:
         super().__init__()
         self._made = made
-        self._facts = Facts(self.app, self._run, self._show)
+        self._facts = Facts(self.app, self._run, self._show, here=True)
         self._starting = False
         self._refusal: str | None = None
         self._panel = Panel(id="start-words")
@@ -122,12 +123,18 @@ class StartRun(Dialog["RunDirectory | None"]):
             return Content.styled("checking the recipe and the data…", "$text-accent")
         if refusal is not None:
             return Content.styled(printable_lines(refusal), "bold $text-error")
+        if self._facts.problem is not None:
+            return Content.styled("Enter starts it; what it comes to could not be found out", view.MUTED)
         if self._facts.forecast is None:
             return Content.styled("Enter starts it; what it comes to is being looked at", view.MUTED)
         return Content.assemble(("Enter ", "bold $text-accent"), "starts it; it goes on when you leave")
 
     def refusal(self) -> str | None:
-        """Why it does not start; None where nothing is against it."""
+        """Why it does not start, or did not; None where nothing is against it."""
+        return self._against() or self._refusal
+
+    def _against(self) -> str | None:
+        """What keeps it from starting as long as it is so."""
         if not self._made.is_valid:
             count = len(self._made.problems)
             return (
@@ -137,11 +144,11 @@ class StartRun(Dialog["RunDirectory | None"]):
         errors = sum(finding.severity == "error" for finding in found.findings) if found is not None else 0
         if errors:
             return f"It does not start: {errors} error{'' if errors == 1 else 's'} above; n on 4 goes there"
-        return self._refusal
+        return None
 
     def action_start(self) -> None:
         """Start it, unless something is against it."""
-        if not self._starting and (self.refusal() is None or self._refusal is not None):
+        if not self._starting and self._against() is None:
             self._starting = True
             self._refusal = None
             self._start()
@@ -156,7 +163,9 @@ class StartRun(Dialog["RunDirectory | None"]):
         """Check it and launch its run: disks are kept off the event loop."""
         recipe = self._made.recipe
         try:
-            run, warnings = await asyncio.to_thread(launched, recipe, self.app.command_line)
+            run, warnings = await asyncio.to_thread(
+                launched, recipe, self.app.command_line, self._facts.forecast
+            )
         except InputError as error:
             self._starting, self._refusal = False, str(error)
             self._show()
@@ -170,12 +179,20 @@ class StartRun(Dialog["RunDirectory | None"]):
             app.notify(advice, severity="warning", timeout=WARNING_SECONDS, markup=False)
 
 
-def launched(recipe: Recipe, command_line: list[str]) -> tuple[RunDirectory, list[str]]:
-    """The run of a recipe, and what was found on the way. Raises InputError where it cannot start."""
+def launched(
+    recipe: Recipe, command_line: list[str], found: Forecast | None
+) -> tuple[RunDirectory, list[str]]:
+    """The run of a recipe, and what is wrong with the recipe though it starts; `found` was said of it before.
+
+    Raises InputError where it cannot start.
+    """
     from sftui import preflight
     from sftui.runs import launch
 
-    warnings = [printable_lines(str(finding)) for finding in preflight.check(recipe)]
+    steps = None if found is None else found.steps
+    longest = None if found is None or found.memory is None else found.memory.known.longest
+    findings = preflight.check(recipe, steps=steps, longest=longest)
+    warnings = [printable_lines(str(finding)) for finding in findings]
     return launch.start(recipe, command_line), warnings
 
 

@@ -54,7 +54,7 @@ def meaning(found: Forecast | None, state: str, width: int, *, old: bool, named:
         _line("tokens", _approximate(found, found.tokens), *_tokens_note(found)),
         _line("time", _time(found), found.basis or _in_two(found.no_time or "", width - NAME), MUTED),
         _line("disk", "" if found.disk is None else size(found.disk.peak), "checkpoints and result", MUTED),
-        findings_line(found.findings, named=named),
+        findings_line(found, named=named),
     ]
     text = Content("\n").join(lines)
     return text.stylize("dim") if old else text
@@ -82,7 +82,7 @@ def meaning_in_short(found: Forecast | None, state: str, width: int, *, old: boo
         if sum(part.cell_length + 2 for part in parts.values()) - 2 > width:
             parts.pop(name, None)
     numbers = Content("  ").join(parts.values())
-    text = Content("\n").join([numbers, findings_line(found.findings, label=False)])
+    text = Content("\n").join([numbers, findings_line(found, label=False)])
     return text.stylize("dim") if old else text
 
 
@@ -150,20 +150,27 @@ def _time(found: Forecast) -> str:
     return f"{begin if same_unit else fast} to {slow}"
 
 
-def findings_line(findings: Sequence[Finding], *, label: bool = True, named: bool = True) -> Content:
-    """How many of each severity, and with `named` the gravest."""
+def findings_line(found: Forecast, *, label: bool = True, named: bool = True) -> Content:
+    """How many of each severity, and with `named` the gravest; without one how many rows were looked at."""
     head = (f"{'findings':{NAME}}", MUTED) if label else ("", MUTED)
-    if not findings:
+    findings = found.findings
+    if not findings and found.looking is None:
         return Content.assemble(head, ("✓ ", "$text-success"), ("nothing found", MUTED))
     parts: list[Content | tuple[str, str]] = [head]
     for severity, (sign, _) in SIGNS.items():
         number = sum(finding.severity == severity for finding in findings)
         if number:
             parts.append((f"{sign} {number}  ", COLOURS[severity]))
-    if named:
+    if found.looking is not None and not (named and findings):
+        parts.append((_looking(*found.looking), MUTED))
+    if named and findings:
         first = findings[0]
         parts.append((printable(f"{first.key.rpartition('.')[2]}: {first.message}"), MUTED))
     return Content.assemble(*parts)
+
+
+def _looking(looked: int, rows: int) -> str:
+    return f"{looked:,} of {rows:,} rows looked at" if rows else "no row looked at yet"
 
 
 # -- the field under the cursor

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sftui.checks.finding import Finding
+from sftui.checks.data import data_findings, looking
+from sftui.checks.finding import Finding, gravest_first
 from sftui.data.overview import Overview
 from sftui.data.packing.plan import Batching, Plan
 from sftui.devices import Machine, device_for
@@ -26,7 +27,9 @@ class Forecast:
     the tokens that is trained; with packing wrapped as many are untrained after cuts as is to be expected.
     `exact`: all of the data is known and counted. `seconds`, at best and at worst, are those of training and
     evaluation, without loading and saving; `basis` says what they follow from, or `no_time` why there are
-    none. `memory` is the estimate of a step, `disk` what the run writes.
+    none. `memory` is the estimate of a step, `disk` what the run writes. `findings` are those in the recipe
+    and in its rows, errors what a run does not start with; until all rows are looked at, `looking` is how
+    many are, and of how many.
     """
 
     steps: int | None
@@ -41,6 +44,7 @@ class Forecast:
     memory: Answer | None
     disk: DiskUse | None
     findings: tuple[Finding, ...]
+    looking: tuple[int, int] | None
 
 
 def forecast(
@@ -90,19 +94,27 @@ def forecast(
         no_time=said.no_time,
         memory=answer,
         disk=None if model is None else disk_needed(recipe, model),
-        findings=check(recipe, machine, answer=answer, steps=steps),
+        findings=gravest_first(
+            (
+                *check(recipe, machine, answer=answer, steps=steps),
+                *(() if overview is None else data_findings(recipe, overview, held_out)),
+            )
+        ),
+        looking=looking(overview, held_out),
     )
 
 
 def steps_of(training: TrainingSection, rows: int | None) -> int | None:
-    """Optimizer steps of a run on `rows` sequences, or bins; None where that depends on rows not known.
+    """Optimizer steps of a run on `rows` sequences, or bins; None without any, or where it depends on them.
 
     As `transformers.Trainer` counts: the last batch of an epoch is trained though it is smaller, and so is
     its last step.
     """
+    if rows == 0:
+        return None
     if training.max_steps > 0:
         return training.max_steps
-    if not rows:
+    if rows is None:
         return None
     each = -(-rows // Batching.of(training).step_batches)
     return math.ceil(training.num_train_epochs * each)
@@ -135,6 +147,8 @@ def _epoch(recipe: Recipe, overview: Overview | None, plan: Plan | None) -> Epoc
     data = recipe.data
     if plan is not None and plan.max_length == data.max_length:
         made = plan.of(data.packing)
+        if not made.bins and not plan.exact:
+            return None  # those that come may well have something
         batch = Batching.of(recipe.training)
         padded = made.padded_tokens if batch.batch_size == plan.batch_size else None
         return Epoch(
@@ -154,6 +168,8 @@ def _epoch(recipe: Recipe, overview: Overview | None, plan: Plan | None) -> Epoc
         return None
     scale = overview.rows / overview.analysed * (1 - data.eval_fraction)
     sequences = round(scale * overview.sequences)
+    if not sequences:
+        return None
     return Epoch(sequences, sequences, round(scale * overview.tokens), exact=False)
 
 

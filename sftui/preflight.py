@@ -10,6 +10,7 @@ from sftui.checks.model import require_model
 from sftui.data.conversation import Conversation
 from sftui.data.formats import read_conversation
 from sftui.data.hold_out import held_out_count
+from sftui.data.longest import longest_at_hand
 from sftui.data.sources import Rows, open_rows
 from sftui.data.tokenizer import load_tokenizer
 from sftui.devices import look
@@ -21,11 +22,12 @@ from sftui.recipe_checks import Finding, mended
 from sftui.recipe_checks import check as check_recipe
 
 
-def check(recipe: Recipe) -> tuple[Finding, ...]:
+def check(recipe: Recipe, *, steps: int | None = None, longest: int | None = None) -> tuple[Finding, ...]:
     """Raise `InputError` for what would end the run in its first seconds anyway; what remains are warnings.
 
     Reads no more than the first row of each source and the tokenizer; a model on the Hub is not
-    downloaded for it, nor is a dataset.
+    downloaded for it, nor is a dataset. `steps` of a run and tokens of its `longest` sequence, where they are
+    known from looking at all rows; without `longest` it is looked for where rows were tokenised before.
     """
     data = recipe.data
     opened = [(source, open_rows(source, wait=False)) for source in (*data.train, *data.eval)]
@@ -36,7 +38,7 @@ def check(recipe: Recipe) -> tuple[Finding, ...]:
     folder = Path(name)
     if folder.is_absolute():
         require_model(folder)
-    findings = _findings(recipe)
+    findings = _findings(recipe, steps, longest)
     raise_error(findings)
     if folder.is_absolute():
         tokenizer = load_tokenizer(name, recipe.model.revision, chat_template=data.chat_template)
@@ -45,16 +47,18 @@ def check(recipe: Recipe) -> tuple[Finding, ...]:
     return tuple(one for one in findings if one.severity == "warning")
 
 
-def _findings(recipe: Recipe) -> tuple[Finding, ...]:
+def _findings(recipe: Recipe, steps: int | None, longest: int | None) -> tuple[Finding, ...]:
     """What is wrong with the recipe on this machine as it is now."""
     machine = look(recipe.output_dir)
     facts = facts_of(recipe, machine)
     if facts.shape is None:
-        return check_recipe(recipe, machine)
+        return check_recipe(recipe, machine, steps=steps)
     # What runs took before is told apart by the model's files, which are not fetched for it.
     history = () if facts.device is None or facts.folder is None else measured_on(facts.device.name)
-    found = answer(recipe, facts.shape, facts.device, history=history)
-    return mended(check_recipe(recipe, machine, answer=found), found)
+    if longest is None and recipe.data.packing == "none":
+        longest = longest_at_hand(recipe)
+    found = answer(recipe, facts.shape, facts.device, longest=longest, history=history)
+    return mended(check_recipe(recipe, machine, answer=found, steps=steps), found)
 
 
 def _first_conversation(source: Source, rows: Rows, bad_rows: BadRows) -> Conversation | None:

@@ -133,11 +133,17 @@ def _known(device: Device | None, longest: int | None, longest_held_out: int | N
     return Known(longest, longest_held_out, None if device is None else device.capability)
 
 
-def _asked(recipe: Recipe, known: Known) -> dict[str, int]:
+def _asked(recipe: Recipe, known: Known) -> dict[str, Any]:
     """What the simulation is asked beyond the recipe."""
-    if not known.longest or recipe.data.packing != "none":
-        return {}
-    return {"length": min(known.longest, recipe.data.max_length)}
+    asked: dict[str, Any] = {}
+    data, held_out = recipe.data, known.held_out(recipe)
+    if known.longest and data.packing == "none":
+        asked["length"] = min(known.longest, data.max_length)
+    if held_out is not None and (data.eval or data.eval_fraction):
+        asked["evaluation_length"] = min(held_out, data.max_length)
+    if known.capability is not None:
+        asked["capability"] = list(known.capability)
+    return asked
 
 
 def _simulated(

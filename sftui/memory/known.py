@@ -21,14 +21,17 @@ class Known:
     longest_held_out: int | None = None
     capability: tuple[int, int] | None = None
 
+    def held_out(self, recipe: Recipe) -> int | None:
+        """Tokens of the longest sequence that is held out."""
+        return self.longest_held_out or (None if recipe.data.eval else self.longest)
+
     def step(self, recipe: Recipe, shape: ModelShape) -> StepSpec:
         """The recipe's step."""
-        held_out = self.longest_held_out or (None if recipe.data.eval else self.longest)
         return step_of(
             recipe,
             shape,
             length=self.longest,
-            evaluation_length=held_out,
+            evaluation_length=self.held_out(recipe),
             capability=self.capability,
         )
 

@@ -22,7 +22,7 @@ _UTILISED = (0.25, 0.65)
 _STREAMED = (0.25, 0.9)
 _SLOW_BUS = 12e9  # bytes a second to the host: copies over 16 lanes of PCIe 3
 
-# Kernels that a layer launches forward, about: of a llama in transformers 5.23, 38 operators are no views, and
+# Kernels that a layer launches forward: of a llama in transformers 5.23, 38 operators are no views, and
 # 94 with seven float32 adapters; 71 and 130 backward. Those of dequantisation are an allowance.
 _OF_A_LAYER, _OF_AN_ADAPTER, _OF_QUANTISED = 38, 8, 3
 _BACK_FOR_ONE = 1.5

@@ -165,7 +165,7 @@ def test_a_model_that_the_closed_form_does_not_know_is_answered_by_an_earlier_si
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text(json.dumps({**LLAMA, "model_type": "something_new"}))
     unknown = recipe_in(tmp_path / "other")
-    asked: list[dict[str, int]] = []
+    asked: list[dict[str, Any]] = []
 
     def cached(recipe: Recipe, step: dict[str, int]) -> Estimate | None:
         asked.append(step)
@@ -190,9 +190,9 @@ def test_a_known_model_is_answered_without_asking_for_simulations(
 
 def test_a_simulation_is_asked_for_the_same_step(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = answer(recipe, shape_in(recipe), None)
-    asked: list[dict[str, int]] = []
+    asked: list[dict[str, Any]] = []
 
-    def simulated(recipe: Recipe, step: dict[str, int], *, cancelled: object) -> Estimate:
+    def simulated(recipe: Recipe, step: dict[str, Any], *, cancelled: object) -> Estimate:
         asked.append(step)
         return ours.estimate
 
@@ -203,6 +203,10 @@ def test_a_simulation_is_asked_for_the_same_step(recipe: Recipe, monkeypatch: py
     packed = recipe.model_copy(update={"data": recipe.data.model_copy(update={"packing": "best_fit"})})
     simulated_answer(packed, None, longest=300)
     assert asked[1] == {}, "bins are as long as max_length"
+    held = recipe.model_copy(update={"data": recipe.data.model_copy(update={"eval_fraction": 0.1})})
+    hopper = Device("NVIDIA H200", 140 * 2**30, capability=(9, 0))
+    simulated_answer(held, hopper, longest=300, longest_held_out=200)
+    assert asked[2] == {"length": 300, "evaluation_length": 200, "capability": [9, 0]}
 
 
 def test_without_a_model_there_is_an_error_in_words(tmp_path: Path) -> None:
