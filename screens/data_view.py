@@ -35,8 +35,10 @@ SIDES = {"train": "training rows", "eval": "held-out rows"}
 
 NO_RECIPE = Content.assemble(
     ("No recipe is open.\n\n", "bold"),
-    "See token by token what a model will learn from:   sftui RECIPE\n",
-    "With rows of your own and a ready recipe:          sftui qlora-smollm2 data.train.0.path=my.jsonl\n\n",
+    "See token by token what a model will learn from.\n\n",
+    ("4", "bold $text-accent"),
+    " opens a ready recipe, one of a run, or makes one for your dataset.\n",
+    "From the shell:   sftui RECIPE   or   sftui new my.jsonl -o my.yaml\n\n",
     ("6 lists the runs, ? the keys.", "$foreground-muted"),
 )
 

@@ -39,7 +39,10 @@ ALLOCATED, RESERVED = "allocated", "reserved"
 
 NO_RECIPE = Content.assemble(
     ("No recipe is open.\n\n", "bold"),
-    "See whether a run fits before it runs:   sftui RECIPE\n\n",
+    "See whether a run fits before it runs.\n\n",
+    ("4", "bold $text-accent"),
+    " opens a ready recipe, one of a run, or makes one for your dataset.\n",
+    "From the shell:   sftui RECIPE   or   sftui new my.jsonl -o my.yaml\n\n",
     ("6 lists the runs, ? the keys.", MUTED),
 )
 

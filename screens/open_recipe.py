@@ -33,6 +33,7 @@ from .recipe_edits import (
     says_the_same,
     shortened,
     value_at,
+    with_section,
     write_new,
 )
 
@@ -55,6 +56,9 @@ class OpenRecipe:
         self.history = History(document)
         self.before: Document = document
         """What there was when it was opened, saved or read again: nothing else is lost on leaving."""
+        self.put_off: str | None = None
+        """What the file said when it was left open what becomes of both; saving asks, time does not."""
+        self._sections: dict[str, Document] = {}
         self._is_new = False
         self._edits: list[Edit] = []
         self._refused: ValidationError | None = None
@@ -154,6 +158,19 @@ class OpenRecipe:
         """
         self._require_yaml()
         self._edit(Edit(key, self._as_written(key, value)))
+
+    def flip(self, key: str) -> None:
+        """A section that may be null goes, or comes back as it was written. Raises InputError."""
+        self._require_yaml()
+        self.settle()
+        before = self._sections.get(key)
+        if self.value(key) is not None:
+            self._sections[key] = self.document
+            self.edit(key, None)
+        elif before is None:
+            self.edit(key, default_of(key))
+        else:
+            self.replace(with_section(self.document, key, before))
 
     def change(self, values: Mapping[str, Any]) -> None:
         """Give fields other values. Raises InputError and changes nothing if they do not fit."""
@@ -261,6 +278,16 @@ class OpenRecipe:
     def outside(self) -> Document | None:
         """What the file says now if others have changed it; for a thread. Raises InputError."""
         return None if self.saved is None else self.saved.changed()
+
+    def is_put_off(self) -> bool:
+        """Whether the file still says what was left open, and something was changed here; for a thread."""
+        if self.put_off is None or (not self._edits and self.document == self.read):
+            return False
+        try:
+            theirs = self.outside()
+        except InputError:
+            return False  # it is told when the file is read or written
+        return theirs is not None and theirs.text == self.put_off
 
     def reload(self) -> None:
         """Take what others have made of the file, with what was changed here.

@@ -34,7 +34,10 @@ MUTED = "$foreground-muted"
 
 NO_RECIPE = Content.assemble(
     ("No recipe is open.\n\n", "bold"),
-    "See how the sequences of your rows share bins:   sftui RECIPE\n\n",
+    "See how the sequences of your rows share bins.\n\n",
+    ("4", "bold $text-accent"),
+    " opens a ready recipe, one of a run, or makes one for your dataset.\n",
+    "From the shell:   sftui RECIPE   or   sftui new my.jsonl -o my.yaml\n\n",
     ("6 lists the runs, ? the keys.", MUTED),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -103,7 +104,10 @@ class RecipeScreen(Frame):
         self.run_worker(work, group=group, exclusive=True)
 
     async def _look_outside(self) -> None:
-        if self.is_current and self._made is not None and not self._text.is_ahead:
+        made = self._made
+        if not self.is_current or made is None or self._text.is_ahead:
+            return
+        if not await to_thread(made.is_put_off):
             await self.app.opened.look()
 
     def adopt(self) -> None:
@@ -239,8 +243,8 @@ class RecipeScreen(Frame):
             return True
         if self._made is None:
             return action in WITHOUT_RECIPE
-        if action == "pane":
-            return not self._form.is_typing
+        if action in ("pane", "yaml", "difference") and self._form.is_typing:
+            return False
         if action == "back":
             return self._pane != "form" or self._form.can_go_back
         if action == "enter":
@@ -310,10 +314,7 @@ class RecipeScreen(Frame):
 
     def action_fix(self) -> None:
         """Do what is proposed beside the field."""
-        values = self._form.proposal()
-        if values:
-            self._form.attempt(lambda: self.app.change(values))
-        else:
+        if not self._form.fix():
             self.notify("nothing is proposed here", timeout=3)
 
     def action_problem(self, step: int) -> None:
@@ -363,6 +364,10 @@ class RecipeScreen(Frame):
         else:
             self._form.back()
             self._show()
+
+    def action_start(self) -> None:
+        """Start a run, after a summary."""
+        self.app.action_start()
 
     def action_editor(self) -> None:
         """The text in a person's own editor."""

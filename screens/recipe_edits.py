@@ -14,7 +14,7 @@ from sftui.recipe import Recipe
 from sftui.recipe_document import Document, Problem, as_key, default_of
 from sftui.recipe_edit import REMOVED
 from sftui.recipe_file import resolve_paths
-from sftui.recipe_merge import ABSENT
+from sftui.recipe_merge import ABSENT, merged
 from sftui.recipe_override import get, put
 from sftui.recipe_save import as_override
 from sftui.recipe_saved import Saved
@@ -137,6 +137,21 @@ def differences(document: Document, recipe: Recipe) -> dict[str, Any]:
         elif value != before:
             found[name] = value
     return found
+
+
+def remedy(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What mends fields that contradict each other: all weights can be trained unquantised only."""
+    quantization = value_at(values, "model.quantization")
+    quantised = (default_of("model.quantization") if quantization is ABSENT else quantization) != "none"
+    return {"model.quantization": "none"} if value_at(values, "adapter") is None and quantised else {}
+
+
+def with_section(document: Document, key: str, before: Document) -> Document:
+    """`document` with a section that is null in it as `before` has it, comments too. Raises InputError."""
+    both = merged(before.with_value(key, None), document, before)
+    if both.conflicts or both.comments:
+        return document.with_value(key, before.value(key))
+    return both.document
 
 
 def says_the_same(one: Document, other: Document) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,10 @@ from textual.widgets import Input
 from sftui.errors import InputError
 
 from . import recipe_view as view
+from .recipe_edits import remedy
+from .recipe_keys import OF_LIST
 from .recipe_rows import Row, place_of, rows_of, signs_of
+from .recipe_search import found_keys
 from .widgets.form_list import FormList
 from .widgets.line_list import LineList
 from .widgets.value_input import ValueInput
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
     from .open_recipe import OpenRecipe
 
 
+class Fields(FormList):
+    """The lines, with the screen's keys as their own."""
+
+    BINDINGS = OF_LIST
+
+
 class Form(Vertical):
     """Every field of the open recipe; what is changed here is told to the app."""
 
@@ -43,8 +51,9 @@ class Form(Vertical):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.list = FormList(id="fields")
+        self.list = Fields(id="fields")
         self._search = Input(placeholder="a field's name, or a word of its help", compact=True, id="search")
+        self._search.display = False
         self._input = ValueInput(id="value")
         self._made: OpenRecipe | None = None
         self._problems: Sequence[Problem] = ()
@@ -52,7 +61,6 @@ class Form(Vertical):
         self._unfolded: set[str] = set()
         self._only_changed = False
         self._found: tuple[str, ...] | None = None
-        self._sections: dict[str, Any] = {}
         self._typed: tuple[str, FieldInfo] | None = None
         self._typed_at: int | None = None
         self._refusal: str | None = None
@@ -69,7 +77,7 @@ class Form(Vertical):
     def open(self, made: OpenRecipe | None) -> None:
         """Another recipe."""
         self._made = made
-        self._unfolded, self._found, self._only_changed, self._sections = set(), None, False, {}
+        self._unfolded, self._found, self._only_changed = set(), None, False
         self._close_search()
 
     def show(self, problems: Sequence[Problem], findings: Sequence[Finding]) -> None:
@@ -83,8 +91,7 @@ class Form(Vertical):
         said = {finding.key: finding.severity for finding in reversed(findings)}
         said |= {problem.key or "": "error" for problem in problems}
         self.list.show(rows, signs_of(said, rows))
-        words = [f"{len(made.unsaved)} unsaved: S saves"] if made.unsaved else []
-        self.border_subtitle = "  ".join(words)
+        self.border_subtitle = f"{len(made.unsaved)} unsaved: S saves" if made.unsaved else ""
         shown = "only what differs from the defaults: o shows all" if self._only_changed else "recipe"
         self.border_title = shown if self._found is None else "found: Esc shows all"
 
@@ -118,7 +125,11 @@ class Form(Vertical):
             from sftui.recipe_values import format_value
 
             default = format_value(row.field, row.field.default)
-        return view.field_words(row, problems, findings, default=default)
+        words = view.field_words(row, problems, findings, default=default)
+        if problems and (values := self.proposal()):
+            offer = "  ".join(f"{key}: {value}" for key, value in values.items())
+            words = Content.assemble(("f ", "$text-accent"), offer, "\n", words)
+        return words
 
     @on(LineList.Moved)
     def _moved(self) -> None:
@@ -160,16 +171,10 @@ class Form(Vertical):
                 self._edit(row.key, value)
 
     def _flip(self, row: Row) -> None:
-        from sftui.recipe_document import default_of
-
-        if row.section is None or not row.section.optional:
-            return
-        if row.value is None:
-            self._edit(row.key, self._sections.get(row.key) or default_of(row.key))
-        else:
-            # What it said comes back with it.
-            self._sections[row.key] = copy.deepcopy(row.value)
-            self._edit(row.key, None)
+        made = self._made
+        if made is not None and row.section is not None and row.section.optional:
+            self.attempt(lambda: made.flip(row.key))
+            self.app.opened.told()
 
     def default(self) -> None:
         """The default again; a source is taken out."""
@@ -192,7 +197,18 @@ class Form(Vertical):
         for finding in self._findings:
             if finding.values and place_of(finding.key, self.list.rows) == here:
                 return dict(finding.values)
-        return {}
+        wrong = here in {place_of(problem.key or "", self.list.rows) for problem in self._problems}
+        return remedy(self._made.values) if wrong and self._made is not None else {}
+
+    def fix(self) -> bool:
+        """Do what is proposed beside the field; False where nothing is."""
+        values = self.proposal()
+        if self._made is not None and not self._made.is_valid:
+            for key, value in values.items():
+                self._edit(key, value)
+        else:
+            self.attempt(lambda: self.app.change(values))
+        return bool(values)
 
     def next_problem(self, step: int) -> bool:
         """Go to the next line beside which something is said; False where there is none."""
@@ -234,9 +250,8 @@ class Form(Vertical):
         row, made = self.row, self._made
         if row is None or made is None:
             return
-        at = next(
-            (key for key in (row.key, row.source, row.source.rpartition(".")[0]) if self._lists(key)), ""
-        )
+        places = (row.key, row.source, row.source.rpartition(".")[0])
+        at = next((key for key in places if self._lists(key)), "")
         if not at:
             self.app.notify("sources are added to train and eval", timeout=3)
             return
@@ -244,8 +259,7 @@ class Form(Vertical):
         self.list.go_to(place)
         value = made.value(at)
         count = len(value) if isinstance(value, list) else 0
-        path = source_fields(at, count)[0]
-        self._open_input(path.key, path, "")
+        self._open_input((path := source_fields(at, count)[0]).key, path, "")
 
     def _lists(self, key: str) -> bool:
         return any(row.kind == "add" and row.key == key for row in self.list.rows)
@@ -258,8 +272,7 @@ class Form(Vertical):
         with self.prevent(Input.Changed):
             self._input.value = text
         self._input.cursor_position = len(text)
-        self._input.focus()
-        self.call_after_refresh(self._input.focus)
+        self.screen.set_focus(self._input)  # at once: the next key is of the value
         self._complete(text)
         self._say()
 
@@ -277,7 +290,7 @@ class Form(Vertical):
     def _leave_input(self) -> None:
         if self._typed is None:
             return
-        self._typed, self._typed_at, self._refusal = None, None, None
+        self._typed = self._typed_at = self._refusal = None
         self._input.remove_class("-open")
         self.list.focus()
 
@@ -340,24 +353,14 @@ class Form(Vertical):
 
     def search(self) -> None:
         """Type what to look for."""
-        self._search.add_class("-open")
-        self.call_after_refresh(self._search.focus)  # once it is laid out it can take it
+        self._search.display = True
+        self.screen.set_focus(self._search)  # at once: the next key is of the search
 
     @on(Input.Changed, "#search")
     def _searched(self, event: Input.Changed) -> None:
         event.stop()
-        from sftui.recipe_fields import FIELDS, search, source_fields
-
-        text = event.value.strip()
-        if not text or self._made is None:
-            self._found = None
-        else:
-            fields = list(FIELDS)
-            for key in ("data.train", "data.eval"):
-                value = self._made.value(key)
-                for index in range(len(value) if isinstance(value, list) else 0):
-                    fields += source_fields(key, index)
-            self._found = tuple(field.key for field in search(text, fields))
+        text, made = event.value.strip(), self._made
+        self._found = found_keys(made, text) if text and made is not None else None
         self.show(self._problems, self._findings)
         if self._found:
             best = place_of(self._found[0], self.list.rows)
@@ -370,7 +373,7 @@ class Form(Vertical):
         self.list.focus()
 
     def _close_search(self) -> None:
-        self._search.remove_class("-open")
+        self._search.display = False
         with self.prevent(Input.Changed):
             self._search.value = ""
 
@@ -382,13 +385,13 @@ class Form(Vertical):
     def can_go_back(self) -> bool:
         """Whether there is a layer to leave."""
         filtered = self._only_changed or self._found is not None
-        return filtered or self.is_typing or self._search.has_class("-open")
+        return filtered or self.is_typing or self._search.display
 
     def back(self) -> None:
         """Out of what is typed, the search, the filter."""
         if self.is_typing:
             self._leave_input()
-        elif self._search.has_class("-open") or self._found is not None:
+        elif self._search.display or self._found is not None:
             self._found = None
             self._close_search()
             self.list.focus()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.actions import parse
 from textual.binding import Binding, BindingType
 
@@ -39,7 +41,13 @@ BINDINGS: list[BindingType] = [
         "next problem",
         "the next field that has a problem or finding",
         "problem",
-        show=True,
+    ),
+    Binding(
+        "R",
+        "start",
+        "start",
+        tooltip="start a run of the open recipe, after a summary",
+        id="app.start",  # the app's own, shown here
     ),
     _key("N", "problem(-1)", "problem before", "the one before", "problem-before"),
     _key("right,l", "value(1)", "next value", "next value, step or choice; unfold a source", "next"),
@@ -57,7 +65,7 @@ BINDINGS: list[BindingType] = [
     _key("E", "editor", "$EDITOR", "edit the text in your editor", "editor"),
     _key("W", "save_as", "save as", "write it into another file", "save-as"),
     _key("w", "open", "open", "another recipe: ready, of a run, for your data", "open"),
-    _key("escape", "back", "back", "one layer out", "back", show=True),
+    _key("escape", "back", "back", "one layer out", "back"),
     _key("tab", "pane(1)", "next pane", "form, YAML, difference", "pane", first=True),
     _key("shift+tab", "pane(-1)", "pane before", "the other way round", "pane-before", first=True),
     _key("down,j", "move(1)", "down", "next line", "down"),
@@ -70,6 +78,13 @@ BINDINGS: list[BindingType] = [
 
 ACTIONS = frozenset(parse(binding.action)[1] for binding in BINDINGS if isinstance(binding, Binding))
 """What the keys do, by name."""
+
+# Done before the next key is handed on: what opens an input gets all keys after it, however fast they come.
+OF_LIST: list[BindingType] = [
+    replace(binding, action=f"screen.{binding.action}", priority=True)
+    for binding in BINDINGS
+    if isinstance(binding, Binding)
+]
 
 # What can be done while no recipe is open.
 WITHOUT_RECIPE = frozenset(("enter", "move", "page", "edge", "open"))

@@ -28,8 +28,12 @@ def ask(app: Workbench, made: OpenRecipe, theirs: Document) -> None:
         both = None
 
     def chosen(item: Item | None) -> None:
+        if item is None:
+            made.put_off = theirs.text
+            app.notify("both stay as they are: S asks again", timeout=4)
+            return
         try:
-            _take(made, theirs, both, "keep" if item is None else str(item.value))
+            _take(made, theirs, both, str(item.value))
         except InputError as error:
             app.notify(str(error), severity="error", timeout=8, markup=False)
         else:
@@ -82,8 +86,8 @@ def _take(made: OpenRecipe, theirs: Document, both: Merged | None, how: str) -> 
         made.saved.accept(theirs)
 
 
-def _tell(app: Workbench, both: Merged | None, item: Item | None) -> None:
-    if both is None or item is None or item.value not in ("mine", "theirs"):
+def _tell(app: Workbench, both: Merged | None, item: Item) -> None:
+    if both is None or item.value not in ("mine", "theirs"):
         return
     words = [
         f"{conflict.key}: here {_shown(conflict.mine)}, in the file {_shown(conflict.theirs)}"

@@ -123,7 +123,7 @@ def _in_two(words: str, width: int) -> str:
 
 def _steps_note(found: Forecast) -> tuple[str, str]:
     if found.steps is None:
-        return "the data is not known yet", MUTED
+        return "no sequence is left" if found.exact else "the data is not known yet", MUTED
     return ("" if found.sequences is None else f"{count(found.sequences)} sequences in all", MUTED)
 
 

@@ -167,7 +167,7 @@ class TrainScreen(Frame):
         """No run: the open recipe, or how to come to one."""
         recipe = self.app.recipe
         if recipe is None:
-            text = "no run is open: 6 lists the runs. To start one:  sftui RECIPE  or  sftui demo"
+            text = "no run is open: 6 lists the runs. To start one:  4 opens a recipe, or  sftui demo"
         else:
             text = f"{recipe.summary()}\n\nEnter starts this run."
         self._panel("subject").show(Content(text))

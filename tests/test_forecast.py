@@ -6,22 +6,26 @@ import json
 import os
 import socket
 from array import array
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftui.data.overview import Overview
+from sftui.data.overview import Overview, State
 from sftui.data.packing.plan import STRATEGIES, Plan
 from sftui.data.packing.summary import summarise
-from sftui.data.views import Used
+from sftui.data.views import Finding as RowsFinding
+from sftui.data.views import Severity, Used
 from sftui.forecast import Forecast, evaluations, forecast, steps_of
 from sftui.memory.answer import answer
 from sftui.memory.config_file import shape_of
 from sftui.memory.shape import ModelShape
 from sftui.recipe import Recipe, TrainingSection
+from sftui.recipe_fields import FIELDS
 from sftui.recipe_file import dump_recipe, parse_recipe
 from sftui.runs.directory import RunDirectory, create_run
 from sftui.runs.events import EventWriter
@@ -45,22 +49,28 @@ def shape() -> ModelShape:
     return found
 
 
-def plan_of(recipe: Recipe, max_length: int | None = None) -> Plan:
+def plan_of(
+    recipe: Recipe,
+    max_length: int | None = None,
+    lengths: Sequence[int] = LENGTHS,
+    *,
+    exact: bool = True,
+) -> Plan:
     length, batch = max_length or recipe.data.max_length, recipe.training.per_device_train_batch_size
     return Plan(
         max_length=length,
-        exact=True,
+        exact=exact,
         share=1.0,
-        sequences=len(LENGTHS),
-        tokens=sum(LENGTHS),
+        sequences=len(lengths),
+        tokens=sum(lengths),
         dropped=0,
         truncated=0,
         untrained=0,
         lost_tokens=0,
-        longest=max(LENGTHS),
+        longest=max(lengths, default=0),
         batch_size=batch,
         step_batches=batch * recipe.training.gradient_accumulation_steps,
-        summaries=tuple(summarise(LENGTHS, strategy, length, batch) for strategy in STRATEGIES),
+        summaries=tuple(summarise(lengths, strategy, length, batch) for strategy in STRATEGIES),
     )
 
 
@@ -153,6 +163,89 @@ def test_where_nothing_is_left_there_is_no_run() -> None:
     made = of(recipe_of(), overview=Overview("train", "done", used=Used(0, 0, 0, 0)))
     assert made.steps is None
     assert made.no_time == "no sequence is left to train on"
+
+
+@pytest.mark.parametrize("packing", ["none", "best_fit"])
+def test_max_steps_on_no_sequence_are_no_run(shape: ModelShape, packing: str) -> None:
+    recipe = recipe_of("training.max_steps=50", f"data.packing={packing}")
+    overview = Overview("train", "done", used=Used(9, 0, 0, 0))
+    made = of(recipe, "H100", shape=shape, overview=overview, plan=plan_of(recipe, lengths=()))
+    assert (made.steps, made.tokens, made.seconds) == (None, None, None)
+    assert made.no_time == "no sequence is left to train on"
+
+
+def test_that_the_first_rows_have_nothing_does_not_mean_that_there_is_no_run() -> None:
+    recipe = recipe_of("training.max_steps=50")
+    overview = Overview("train", "analysing", rows=1000, analysed=10)
+    plan = plan_of(recipe, lengths=(), exact=False)
+    for made in (of(recipe, overview=overview), of(recipe, overview=overview, plan=plan)):
+        assert (made.steps, made.no_time) == (50, "the data is not known yet")
+
+
+# Findings
+
+
+def rows_with(code: str, severity: Severity = "error") -> Overview:
+    one = RowsFinding(code, severity, 3, (1, 2, 3), (), f"3 rows: {code}", "why", "what to do")
+    return Overview("train", "done", rows=1000, analysed=1000, findings=(one,), used=USED)
+
+
+@pytest.mark.parametrize(
+    ("code", "override", "severity"),
+    [
+        ("unreadable-row", "data.bad_rows=error", "error"),
+        ("unreadable-row", "data.bad_rows=drop", "warning"),
+        ("role-order-refused", "data.bad_rows=error", "error"),
+        ("overlength-refused", "data.overlength=error", "error"),
+        ("no-trained-tokens", "data.bad_rows=error", "warning"),
+    ],
+)
+def test_an_error_in_the_rows_is_one_where_a_run_is_refused_for_it(
+    code: str, override: str, severity: str
+) -> None:
+    made = of(recipe_of(override), overview=rows_with(code))
+    (one,) = (each for each in made.findings if each.code == code)
+    assert (one.severity, one.message, one.hint) == (severity, f"3 rows: {code}", "what to do")
+    assert one.key in {field.key for field in FIELDS} | {"data.train"}
+    assert severity != "error" or made.findings[0].severity == "error"
+
+
+def test_what_is_worth_knowing_of_rows_stays_that() -> None:
+    made = of(recipe_of(), overview=rows_with("extreme-length", "info"))
+    assert {one.code: one.severity for one in made.findings}["extreme-length"] == "info"
+
+
+def test_a_side_of_which_nothing_is_left_is_an_error() -> None:
+    nothing = Used(9, 0, 0, 0)
+    sides: dict[str, dict[str, Any]] = {
+        "data.train": {"overview": Overview("train", "done", used=nothing)},
+        "data.eval_fraction": {"overview": Overview("train", "done", used=USED, held_out=nothing)},
+        "data.eval": {
+            "overview": Overview("train", "done", used=USED),
+            "held_out": Overview("eval", "done", used=nothing),
+        },
+    }
+    for key, known in sides.items():
+        errors = [(one.code, one.key) for one in of(recipe_of(), **known).findings if one.severity == "error"]
+        assert errors == [("nothing-left", key)] or errors[1:] == [("nothing-left", key)]
+
+
+def test_how_many_rows_were_looked_at_is_known_until_all_were() -> None:
+    assert of(recipe_of()).looking == (0, 0)
+    states: dict[State, tuple[int, int]] = {"opening": (0, 50), "indexing": (0, 50), "analysing": (20, 50)}
+    for state, expected in states.items():
+        overview = Overview("train", state, rows=50, analysed=20)
+        assert of(recipe_of(), overview=overview).looking == expected
+    held_out = Overview("eval", "analysing", rows=10, analysed=1)
+    overview = Overview("train", "analysing", rows=50, analysed=20)
+    assert of(recipe_of(), overview=overview, held_out=held_out).looking == (21, 60)
+    assert of(recipe_of(), overview=Overview("train", "done", used=USED)).looking is None
+
+
+def test_data_that_cannot_be_read_is_told() -> None:
+    made = of(recipe_of(), overview=Overview("train", "failed", problem="a.jsonl: is gone"))
+    told = {one.code: (one.severity, one.message) for one in made.findings}
+    assert told["data-not-read"] == ("warning", "a.jsonl: is gone")
 
 
 def test_findings_know_the_steps_that_follow_from_the_data() -> None:

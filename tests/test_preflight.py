@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from sftui import cli, demo, machine, preflight
+from sftui.data.analysis import analyse
+from sftui.data.reader import DatasetSpec
 from sftui.errors import InputError
 from sftui.memory.device import Device
 from sftui.recipe_file import load_recipe
@@ -67,6 +69,30 @@ def test_what_does_not_fit_is_told_with_what_would(monkeypatch: pytest.MonkeyPat
     assert warning.code == "out-of-memory"
     assert warning.severity == "warning"
     assert warning.hint is not None and warning.hint.startswith("it fits with ")
+
+
+def test_the_longest_sequence_decides_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    on(monkeypatch, Device("a small GPU", 800 * 2**20, capability=(8, 0)))
+    recipe = load_recipe("my.yaml", ["training.per_device_train_batch_size=256"])
+    assert preflight.check(recipe, longest=4) == ()
+    assert preflight.check(recipe, longest=512) == preflight.check(recipe) != ()
+
+
+def test_rows_that_were_tokenised_before_are_not_taken_to_be_of_max_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SFTUI_CACHE", str(tmp_path / "cache"))
+    on(monkeypatch, Device("a small GPU", 800 * 2**20, capability=(8, 0)))
+    recipe = load_recipe("my.yaml", ["training.per_device_train_batch_size=256"])
+    assert [one.code for one in preflight.check(recipe)] == ["out-of-memory"]
+    analyse(DatasetSpec.of(recipe))
+    assert preflight.check(recipe) == ()
+
+
+def test_the_steps_of_the_data_are_held_against_the_schedule() -> None:
+    recipe = load_recipe("my.yaml", ["training.warmup_steps=200"])
+    assert preflight.check(recipe) == ()
+    assert [one.code for one in preflight.check(recipe, steps=100)] == ["warmup-too-long"]
 
 
 def test_a_device_that_cannot_compute_the_recipe_refuses_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.widgets import Input
 
 from sftui.recipe_fields import FIELDS, SECTIONS
 from sftui.recipe_file import load_recipe
 from sftui.screens.app import Workbench
+from sftui.screens.help import bindings_of
 
-from .data_screen_fixtures import SIZES
+from .data_screen_fixtures import SIZES, Open
 from .memory_screen_fixtures import GPU, machine
 from .recipe_screen_fixtures import at, now, on, opened, recipe, said, settled, text, when, words
 from .test_workbench import screen_text, until
@@ -25,6 +27,12 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sftui.devices.look", lambda folder: machine(GPU))
+
+
+def burst(made: Open, *keys: str) -> None:
+    """Keys that come all at once, as of a paste or a slow line."""
+    for key in keys:
+        made.app.post_message(events.Key(key, {"slash": "/"}.get(key, key if len(key) == 1 else None)))
 
 
 # -- what is shown
@@ -204,6 +212,95 @@ async def test_the_adapter_goes_and_comes_back_as_it_was(folder: Path) -> None:
         assert said(made).adapter is not None and said(made).adapter.r == 16
 
 
+async def test_keys_that_come_at_once_with_the_one_that_opens_an_input_are_typed_into_it(
+    folder: Path,
+) -> None:
+    made = opened(folder)
+    async with made.run_test() as pilot:
+        await recipe(made, pilot)
+        await at(made, pilot, "adapter.lora_alpha")
+        burst(made, "slash", *"lrq")
+        await pilot.pause(0.2)
+        assert on(made)._form._search.value == "lrq" and made.app.unsaved == []
+        await pilot.press("escape")
+        await at(made, pilot, "adapter.r")
+        burst(made, "j", "enter", *"48")
+        await pilot.pause(0.2)
+        assert on(made)._form._input.value == "3248" and on(made)._form.is_typing
+        await pilot.press("enter")
+        await pilot.pause(0.1)
+        assert said(made).adapter.lora_alpha == 3248 and said(made).adapter.r == 16
+
+
+async def test_an_adapter_that_comes_back_has_its_comments_and_its_place(folder: Path) -> None:
+    made = opened(folder)
+    async with made.run_test() as pilot:
+        await recipe(made, pilot)
+        before = made.file.read_text()
+        await at(made, pilot, "adapter")
+        await pilot.press("enter")
+        assert "adapter: null" in await settled(made, pilot)
+        await pilot.press("enter")
+        assert await settled(made, pilot) == before and made.app.unsaved == []
+        await pilot.press("enter")
+        await at(made, pilot, "training.gradient_accumulation_steps")
+        await pilot.press("L")
+        await settled(made, pilot)
+        await at(made, pilot, "adapter")
+        await pilot.press("enter")
+        assert await settled(made, pilot) == before.replace("steps: 8", "steps: 16")
+
+
+async def test_quantised_weights_without_an_adapter_are_mended_by_a_key(folder: Path) -> None:
+    made = opened(folder)
+    async with made.run_test() as pilot:
+        await recipe(made, pilot)
+        await at(made, pilot, "adapter")
+        await pilot.press("enter")
+        await settled(made, pilot)
+        assert "f model.quantization: none" in words(made, "about")
+        await pilot.press("f")
+        await settled(made, pilot)
+        assert now(made).is_valid and said(made).adapter is None
+        assert said(made).model.quantization == "none"
+
+
+async def test_leaving_the_question_open_takes_nothing_and_saving_asks_again(folder: Path) -> None:
+    made = opened(folder)
+    async with made.run_test() as pilot:
+        await recipe(made, pilot)
+        made.app.change({"data.max_length": 4096})
+        await settled(made, pilot)
+        theirs = made.file.read_text().replace("2048", "1024")
+        made.file.write_text(theirs)
+        await until(pilot, "merge, yours first")
+        await pilot.press("escape")
+        await on(made)._look_outside()
+        assert len(made.app.screen_stack) == 1
+        await pilot.press("S")
+        await until(pilot, "merge, yours first")
+        assert made.file.read_text() == theirs
+        await pilot.press("escape")
+        made.file.write_text(theirs.replace("1024", "512"))
+        await on(made)._look_outside()
+        assert len(made.app.screen_stack) == 2
+
+
+async def test_the_footer_has_six_keys_and_the_form_says_what_saves(folder: Path) -> None:
+    made = opened(folder)
+    async with made.run_test(size=(80, 24)) as pilot:
+        await recipe(made, pilot)
+        bindings = bindings_of(on(made))
+        keys = [key for binding in bindings for key in binding.key.split(",")]
+        assert sorted(keys) == sorted(set(keys)) and sum(binding.show for binding in bindings) == 6
+        footer = (await until(pilot, "q quit")).splitlines()[-1]
+        for shown in ("Enter edit", "y YAML", "d difference", "R start", "? help", "q quit"):
+            assert shown in footer
+        await at(made, pilot, "training.seed")
+        await pilot.press("right")
+        await until(pilot, "1 unsaved: S saves")
+
+
 async def test_a_default_comes_back_and_leaves_no_line(folder: Path) -> None:
     made = opened(folder)
     async with made.run_test() as pilot:
@@ -302,7 +399,7 @@ async def test_a_run_is_started_after_a_summary(folder: Path, monkeypatch: pytes
     from sftui.runs.directory import RunDirectory
 
     started = []
-    made = opened(folder)
+    made = opened(folder, overrides=("data.bad_rows=drop",))
 
     def start(recipe: object, command_line: list[str]) -> RunDirectory:
         started.append(recipe)
@@ -310,7 +407,7 @@ async def test_a_run_is_started_after_a_summary(folder: Path, monkeypatch: pytes
         run.path.mkdir()
         return run
 
-    monkeypatch.setattr("sftui.preflight.check", lambda recipe: ())
+    monkeypatch.setattr("sftui.preflight.check", lambda recipe, **_: ())
     monkeypatch.setattr("sftui.runs.launch.start", start)
     async with made.run_test() as pilot:
         await recipe(made, pilot)
@@ -340,7 +437,7 @@ async def test_a_run_is_started_after_a_summary(folder: Path, monkeypatch: pytes
 async def test_what_keeps_a_run_from_starting_is_told_in_the_summary(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = opened(folder)
+    made = opened(folder, overrides=("data.bad_rows=drop",))
     (folder / "rows.jsonl").unlink()
     async with made.run_test() as pilot:
         await recipe(made, pilot)

@@ -279,7 +279,9 @@ async def test_keeping_what_is_here_lets_the_next_save_write_it(folder: Path) ->
         await settled(made, pilot)
         made.file.write_text(made.file.read_text().replace("2048", "1024"))
         await until(pilot, "merge, yours first")
-        await pilot.press("escape", "S")
+        await pilot.press("j", "j", "j", "enter")
+        await pilot.pause(0.1)
+        await pilot.press("S")
         await until(pilot, "saved into")
         assert load_recipe(made.file).data.max_length == 4096
 

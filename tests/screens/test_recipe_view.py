@@ -44,6 +44,7 @@ def forecast(made: OpenRecipe, **values: object) -> Forecast:
         "memory": answer_to(made.recipe, GPU),
         "disk": None,
         "findings": (),
+        "looking": None,
     }
     return Forecast(**{**known, **values})  # type: ignore[arg-type]
 
@@ -101,6 +102,15 @@ def test_findings_are_counted_and_the_gravest_is_named(made: OpenRecipe) -> None
     )
     said = str(meaning(forecast(made, findings=findings), "", 80, old=False))
     assert "✗ 1  ~ 1  path: there is no such file" in said
+
+
+def test_nothing_is_said_to_be_found_before_all_rows_are_looked_at(made: OpenRecipe) -> None:
+    said = str(meaning(forecast(made, looking=(1000, 25_000)), "", 80, old=False))
+    assert "1,000 of 25,000 rows looked at" in said and "nothing found" not in said
+    assert "no row looked at yet" in str(meaning(forecast(made, looking=(0, 0)), "", 80, old=False))
+    one = (found("learning-rate-high", "training.learning_rate", "is high"),)
+    short = str(meaning(forecast(made, looking=(5, 9), findings=one), "", 80, old=False, named=False))
+    assert "~ 1  5 of 9 rows looked at" in short
 
 
 # -- the form

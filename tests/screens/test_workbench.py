@@ -379,9 +379,9 @@ async def test_starting_the_open_recipe_leads_to_its_run_and_enter_starts_no_sec
         return runs.make(started[-1])
 
     monkeypatch.setattr(forecast, "check", lambda *_, **__: ())
-    monkeypatch.setattr(preflight, "check", lambda recipe: ())
+    monkeypatch.setattr(preflight, "check", lambda recipe, **_: ())
     monkeypatch.setattr(launch, "start", start)
-    recipe = parse_recipe(RECIPE, [f"output_dir={runs.folder}"])
+    recipe = parse_recipe(RECIPE, [f"output_dir={runs.folder}", "data.bad_rows=drop"])
     app = workbench(runs, recipe=recipe, recipe_name="my.yaml", open_desk=FakeDesk)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("5")
