@@ -18,7 +18,6 @@ from textual.widgets import Input
 from sftui.errors import InputError
 
 from . import recipe_view as view
-from .recipe_edits import remedy
 from .recipe_keys import OF_LIST
 from .recipe_rows import Row, place_of, rows_of, signs_of
 from .recipe_search import found_keys
@@ -198,7 +197,11 @@ class Form(Vertical):
             if finding.values and place_of(finding.key, self.list.rows) == here:
                 return dict(finding.values)
         wrong = here in {place_of(problem.key or "", self.list.rows) for problem in self._problems}
-        return remedy(self._made.values) if wrong and self._made is not None else {}
+        if not wrong or self._made is None:
+            return {}
+        from .recipe_edits import remedy
+
+        return remedy(self._made.values)
 
     def fix(self) -> bool:
         """Do what is proposed beside the field; False where nothing is."""

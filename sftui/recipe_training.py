@@ -234,7 +234,7 @@ class TrainingSection(Section):
         About(
             when="Up to go back further, where the disk has room.",
             usual="2 to 5",
-            unit="checkpoints",
+            unit="kept",
             step=Multiples(1),
         ),
     ] = Field(2, ge=1, description="checkpoints kept")

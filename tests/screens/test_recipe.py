@@ -485,7 +485,7 @@ async def test_a_recipe_is_made_for_a_dataset_whose_path_is_typed(
         await pilot.press("enter")
         await until(pilot, "mine.jsonl")
         await pilot.press(*"missing.jsonl", "enter")
-        await until(pilot, "missing.jsonl: ")
+        await until(pilot, "did you mean")
         await pilot.press("ctrl+u", *"mi", "tab", "enter")
         await until(pilot, "trust_remote_code")
         assert Path(app.recipe.data.train[0].path) == tmp_path / "mine.jsonl"

@@ -226,7 +226,7 @@ async def test_a_change_from_outside_is_taken_where_nothing_was_changed_here(fol
         await recipe(made, pilot)
         written = made.file.read_text()
         made.file.write_text(written.replace("2048", "1024"))
-        await until(pilot, "read again")
+        await until(pilot, "max_length: 1024")
         assert said(made).data.max_length == 1024 and made.app.unsaved == []
         await pilot.press("u")
         assert said(made).data.max_length == 2048 and made.app.unsaved == ["data.max_length=2048"]
