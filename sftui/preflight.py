@@ -55,7 +55,7 @@ def _findings(recipe: Recipe, steps: int | None, longest: int | None) -> tuple[F
         return check_recipe(recipe, machine, steps=steps)
     # What runs took before is told apart by the model's files, which are not fetched for it.
     history = () if facts.device is None or facts.folder is None else measured_on(facts.device.name)
-    if longest is None and recipe.data.packing == "none":
+    if longest is None and facts.folder is not None and recipe.data.packing == "none":
         longest = longest_at_hand(recipe)
     found = answer(recipe, facts.shape, facts.device, longest=longest, history=history)
     return mended(check_recipe(recipe, machine, answer=found, steps=steps), found)
