@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import sys
@@ -20,7 +19,6 @@ from sftui.errors import InputError, shorten
 from sftui.recipe import AdapterSection, DataSection, Recipe, TrainingSection
 from sftui.recipe_errors import known_keys
 from sftui.recipe_file import dump_recipe, load_recipe, parse_recipe
-from tests.run_fixtures import ROOT
 
 SMALL = """\
 model:
@@ -719,49 +717,6 @@ def field_of(key: tuple[str, ...]) -> Any:
         parts = [model.model_fields[part].annotation, *get_args(model.model_fields[part].annotation)]
         model = next(one for one in parts if isinstance(one, type) and issubclass(one, BaseModel))
     return model.model_fields[key[-1]]
-
-
-def has_choices(key: tuple[str, ...]) -> bool:
-    """Whether the field can hold more than one value: one that cannot decides nothing."""
-    annotation = field_of(key).annotation
-    return get_origin(annotation) is not Literal or len(get_args(annotation)) > 1
-
-
-def names_read(tree: ast.AST) -> set[str]:
-    """Attributes that are looked at (not called, not assigned) and texts that stand by themselves."""
-    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and id(node) not in called:
-            names.add(node.attr)
-            if isinstance(node.value, ast.Attribute):
-                names.add(f"{node.value.attr}.{node.attr}")
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names.add(node.value)
-    return names
-
-
-READ = {
-    name
-    for file in (ROOT / "sftui").rglob("*.py")
-    if not file.name.startswith("recipe")
-    for name in names_read(ast.parse(file.read_text()))
-}
-
-
-@pytest.mark.parametrize("key", [key for key in leaves(Recipe) if has_choices(key)], ids=".".join)
-def test_every_field_is_read_by_the_engine(key: tuple[str, ...]) -> None:
-    # `dtype` is a field of two sections, and a word of torch.
-    name = ".".join(key[-2:]) if key[-1] == "dtype" else key[-1]
-    assert name in READ, f"nothing in sftui/ reads {'.'.join(key)}"
-
-
-def test_a_field_that_nothing_reads_would_be_found() -> None:
-    tree = ast.parse("x.read; x.called(); x.assigned = 1; getattr(x, 'by_name'); y.a.b")
-    assert names_read(tree) == {"read", "by_name", "a", "b", "a.b"}
-    assert ("training", "seed") in leaves(Recipe)
-    assert ("adapter", "r") in leaves(Recipe)
-    assert ("data", "train", "limit") in leaves(Recipe)
 
 
 @pytest.mark.parametrize("key", leaves(Recipe), ids=".".join)
