@@ -106,6 +106,8 @@ def test_the_numbers_are_those_of_the_encoded_dataset(tmp_path: Path, model: Pat
     assert unreadable is not None
     assert nothing is not None
     assert (unreadable.count, nothing.count) == (len(data.train_counts.bad), len(untrained))
+    assert unreadable.severity == "warning"
+    assert unreadable.remedy.startswith("They are left out.") and "bad_rows" not in unreadable.remedy
     assert list(nothing.rows) == untrained[:20]
 
 

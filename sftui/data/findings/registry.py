@@ -39,7 +39,7 @@ _CHECKS = (
         "unreadable rows",
         "are unreadable",
         "A row that cannot be read cannot be trained on, and a run with data.bad_rows: error does not start.",
-        "Mend the row at the line given, name its columns in data.train.columns, or set data.bad_rows: drop.",
+        "Mend the row at the line given, or name its columns in data.train.columns.",
     ),
     Check(
         "role-order-refused",

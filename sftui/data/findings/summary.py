@@ -124,12 +124,18 @@ def summarise(
     untrained = _nothing_trained(sides)
     if untrained is not None:
         findings = [untrained, *(each for each in findings if each.code != untrained.code)]
-    if drops_unusable:
-        findings = [replace(f, severity="warning") if f.code in UNUSABLE else f for f in findings]
+    findings = [_with_fate(f, drops_unusable) if f.code in UNUSABLE else f for f in findings]
     order = {code: at for at, code in enumerate(CHECKS)}
     return tuple(
         sorted(findings, key=lambda each: (_SEVERITIES.index(each.severity), -each.count, order[each.code]))
     )
+
+
+def _with_fate(found: Finding, drops: bool) -> Finding:
+    """This finding about unusable rows, with what becomes of them: refused, or left out."""
+    if drops:
+        return replace(found, severity="warning", remedy=f"They are left out. {found.remedy}")
+    return replace(found, remedy=f"{found.remedy} data.bad_rows: drop leaves them out.")
 
 
 def _found(
