@@ -34,6 +34,8 @@ TOLERANCES = {torch.float32: 1e-3, torch.float16: 0.01, torch.bfloat16: 0.05}
 NOISE = 2.0  # or so many times what other rows of a padded batch do to them: a router tips over, say
 MOST = 0.25  # but never more than this share
 
+NOT_FINITE = "on a row by itself the logits of the model are not finite numbers: no run can train it"
+
 
 @dataclass(frozen=True, slots=True)
 class LeakTest:
@@ -186,7 +188,7 @@ def _compare(bench: _Bench, samples: list[Sequence]) -> _Found | str:
     """What differs; or, in words, why nothing can be compared."""
     alone = [bench.padded([sample])[0] for sample in samples]
     if not all(bool(logits.isfinite().all()) for logits in alone):
-        return "the logits of the model are not finite numbers, so that nothing can be told from them"
+        return NOT_FINITE
     noise = _largest(bench.padded(samples), alone)
     leaked, moved = 0.0, math.inf
     try:

@@ -30,7 +30,7 @@ from sftui.training.bins import BinDataset
 from sftui.training.callback import StepCallback
 from sftui.training.card import model_card
 from sftui.training.journal import Journal
-from sftui.training.leak_test import leak_test
+from sftui.training.leak_test import NOT_FINITE, leak_test
 from sftui.training.model import check_device, count_parameters, device, load_model
 from sftui.training.run_memory import RunMemory, device_before
 from sftui.training.samples import Question, Sampling
@@ -337,6 +337,12 @@ def _require_no_leak(
         journal.event("leak_test", **tested.as_event())
         log.info(tested.sentence())
         journal.phase("")
+    if tested.reason == NOT_FINITE:
+        raise InputError(
+            NOT_FINITE,
+            key="model.name_or_path",
+            hint="expected weights without NaN; where model.dtype is float16, bfloat16 or float32 may do",
+        )
     if float(passed) < 1:
         raise InputError(
             tested.reason or "sequences of a bin see each other on another process",

@@ -284,19 +284,19 @@ def test_a_quantised_model_is_trained_on_bins(make_recipe: MakeRecipe) -> None:
 def test_all_sequences_of_a_bad_bin_are_named(make_recipe: MakeRecipe) -> None:
     from sftui.training.failure import NonFiniteError
 
+    recipe = make_recipe(
+        *PACKED,
+        "data.max_length=128",
+        "training.warmup_steps=0",
+        "training.max_grad_norm=0",
+        "training.max_steps=50",
+        "training.per_device_train_batch_size=1",
+        "training.gradient_accumulation_steps=1",
+    )
+    # More than a recipe may say: the first step ruins the adapter.
+    training = recipe.training.model_copy(update={"learning_rate": 1e18})
     with pytest.raises(NonFiniteError) as error:
-        train_here(
-            make_recipe(
-                *PACKED,
-                "data.max_length=128",
-                "training.learning_rate=1e18",
-                "training.warmup_steps=0",
-                "training.max_grad_norm=0",
-                "training.max_steps=50",
-                "training.per_device_train_batch_size=1",
-                "training.gradient_accumulation_steps=1",
-            )
-        )
+        train_here(recipe.model_copy(update={"training": training}))
     assert len(error.value.rows) > 1
     assert all("rows.jsonl:" in row for row in error.value.rows)
 

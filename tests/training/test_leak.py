@@ -178,6 +178,15 @@ def test_weights_that_are_not_finite_are_named_as_such(make_recipe: MakeRecipe) 
     assert not found.passed and found.reason is not None and "not finite" in found.reason
 
 
+def test_a_model_that_is_broken_by_itself_is_not_blamed_on_packing(
+    make_recipe: MakeRecipe, nan_model: Path
+) -> None:
+    with pytest.raises(InputError) as error:
+        train_here(make_recipe(*PACKED, f"model.name_or_path={nan_model}"))
+    assert error.value.key == "model.name_or_path"
+    assert "packing" not in str(error.value)
+
+
 def test_data_of_a_single_sequence_can_be_tested(make_recipe: MakeRecipe) -> None:
     model = model_of("Llama")
     use(model, "varlen")
