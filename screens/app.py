@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from textual import on, work
 from textual.app import App
-from textual.binding import Binding
 from textual.message import Message
 
 from sftui.errors import InputError
@@ -25,6 +24,7 @@ from sftui.terminal import takes_utf8
 from .dataset import Dataset
 from .desk import OpenDesk, open_desk
 from .frame import Frame
+from .keys import key
 from .modes import screen_of
 from .opened import Opened
 from .themes import THEMES, prefers_dark, theme_for
@@ -70,57 +70,18 @@ class Workbench(App[None]):
         "runs": lambda: screen_of("runs"),
     }
     BINDINGS = [
-        Binding("1", "show('data')", "Data", show=False, tooltip="Data: rows, token by token", id="app.data"),
-        Binding(
-            "2",
-            "show('packing')",
-            "Packing",
-            show=False,
-            tooltip="Packing: sequences in bins",
-            id="app.packing",
-        ),
-        Binding(
-            "3",
-            "show('memory')",
-            "Memory",
-            show=False,
-            tooltip="Memory: whether it fits, and why",
-            id="app.memory",
-        ),
-        Binding(
-            "4",
-            "show('recipe')",
-            "Recipe",
-            show=False,
-            tooltip="Recipe: every field, and what it comes to",
-            id="app.recipe",
-        ),
-        Binding("5", "show('train')", "Train", show=False, tooltip="Train: one run, live", id="app.train"),
-        Binding(
-            "6", "show('runs')", "Runs", show=False, tooltip="Runs: all runs of the directory", id="app.runs"
-        ),
-        Binding(
-            "ctrl+p",
-            "command_palette",
-            "palette",
-            show=False,
-            tooltip="all commands, by name",
-            id="app.palette",
-        ),
-        Binding("T", "theme", "theme", show=False, tooltip="light or dark", id="app.theme"),
-        Binding(
-            "S", "save", "save", show=False, tooltip="write what was changed into the recipe", id="app.save"
-        ),
-        Binding(
-            "R",
-            "start",
-            "start a run",
-            show=False,
-            tooltip="start a run of the open recipe, after a summary",
-            id="app.start",
-        ),
-        Binding("question_mark", "help", "help", tooltip="all keys of this screen", id="app.help"),
-        Binding("q", "quit", "quit", tooltip="leave; training goes on", id="app.quit"),
+        key("app.data", "1", "show('data')", "Data", "Data: rows, token by token"),
+        key("app.packing", "2", "show('packing')", "Packing", "Packing: sequences in bins"),
+        key("app.memory", "3", "show('memory')", "Memory", "Memory: whether it fits, and why"),
+        key("app.recipe", "4", "show('recipe')", "Recipe", "Recipe: every field, and what it comes to"),
+        key("app.train", "5", "show('train')", "Train", "Train: one run, live"),
+        key("app.runs", "6", "show('runs')", "Runs", "Runs: all runs of the directory"),
+        key("app.palette", "ctrl+p", "command_palette", "palette", "all commands, by name"),
+        key("app.theme", "T", "theme", "theme", "light or dark"),
+        key("app.save", "S", "save", "save", "write what was changed into the recipe"),
+        key("app.start", "R", "start", "start a run", "start a run of the open recipe, after a summary"),
+        key("app.help", "question_mark", "help", "help", "all keys of this screen", show=True),
+        key("app.quit", "q", "quit", "quit", "leave; training goes on", show=True),
     ]
 
     class DeskChanged(Message):
@@ -166,6 +127,8 @@ class Workbench(App[None]):
         self.call_after_refresh(self._watch_device)
         if self.recipe is not None:
             self.call_after_refresh(self._compare_with_file)
+        elif self.run_directory is not None:
+            self.call_after_refresh(self.opened.open_of_run, self.run_directory)
         if not self.is_headless:
             sys.setswitchinterval(SWITCH_SECONDS)
             self.set_timer(SETTLED_SECONDS, _look_less_for_garbage)
@@ -255,8 +218,9 @@ class Workbench(App[None]):
     # -- runs
 
     def open_run(self, run: RunDirectory) -> None:
-        """Watch a run."""
+        """Watch a run; its recipe is on the other screens, unless another one is open."""
         self.run_directory = run
+        self.opened.open_of_run(run)
         self.action_show("train")
         if isinstance(self.screen, Frame):
             self.screen.adopt()
@@ -292,6 +256,10 @@ class Workbench(App[None]):
         self.attempt(
             lambda: _copy_in_tmux(text), lambda: self.notify(f"copied: {text}", timeout=3, markup=False)
         )
+
+    def action_help_quit(self) -> None:
+        """Ctrl C stops nothing: a run has its own way to stop, and leaving has a key."""
+        self.notify("q leaves; training goes on", timeout=3)
 
     async def action_quit(self) -> None:
         """Leave, after a yes where changes to the recipe would be lost."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.timer import Timer
+from textual.widget import Widget
 
 from . import data_view as view
 from . import findings_view
 from .data_keys import ACTIONS, BINDINGS, WITH_ROWS, WITHOUT_DATA
 from .data_view import PANES, Pane
 from .desk import Desk
-from .frame import Frame
-from .pace import Pace
+from .pace import Looks
+from .panes import Panes
 from .widgets.conversation import Conversation, Wanted
 from .widgets.filter import Filter
 from .widgets.finding_list import FindingList
@@ -33,14 +33,15 @@ if TYPE_CHECKING:
     from sftui.recipe import Recipe
 
 
-class DataScreen(Frame):
+class DataScreen(Panes[Pane]):
     """Rows at the left, the one under the cursor at the right, statistics below."""
 
     MODE = "data"
     CSS_PATH = ["data.tcss", "choices.tcss"]
-    AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-slim"), (76, "-narrow"), (100, "-wide")]
     BINDINGS = BINDINGS
+    ACTIONS = ACTIONS
+    panes = PANES
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,9 +51,7 @@ class DataScreen(Frame):
         self._problem: str | None = None
         self._side: Side = "train"
         self._sequence = self._changes = 0
-        self._applicable = (False, False)
-        self._timer: Timer | None = None
-        self._pace = Pace()
+        self._looks = Looks(self, self._look)
         self._rows = RowsPane(id="rows-pane")
         self._tokens = Conversation(id="tokens")
         self._findings = FindingList(id="findings")
@@ -96,7 +95,7 @@ class DataScreen(Frame):
         self._changes += 1
         self._rows.open(desk, side)
         self._tokens.open(lambda wanted: desk.view(wanted.side, wanted.row, wanted.sequence))
-        self._follow()
+        self._looks.now()
 
     def adopt(self) -> None:
         """Dataset and recipe may be others, changed here or on another screen; the analysis has gone on."""
@@ -115,7 +114,7 @@ class DataScreen(Frame):
         elif before is not None and _sources(before) != _sources(recipe):
             self._open_side("train")
         else:
-            self._follow()
+            self._looks.now()
         self._go_to_wanted()
 
     def _go_to_wanted(self) -> None:
@@ -133,14 +132,11 @@ class DataScreen(Frame):
 
     def follow(self) -> None:
         """Follow the analysis, but not too often."""
-        if self._timer is None:
-            self._timer = self.set_timer(self._pace.wait(), self._follow)
+        self._looks.soon()
 
-    def _follow(self) -> None:
-        """Take a look at what is known by now, unless another screen is in front."""
-        self._timer = None
-        self._pace.look()
-        if self._desk is not None and self in self.app.screen_stack:
+    def _look(self) -> None:
+        """See what is known by now."""
+        if self._desk is not None:
             self._overview = self._desk.overview(self._side)
             self._show()
             self._want()
@@ -176,92 +172,48 @@ class DataScreen(Frame):
         self._panels["subject"].show(view.subject(recipe, overview, self.size.width - 2))
         self._panels["no-findings"].display = overview is None or not overview.findings
         self._panels["no-findings"].show(findings_view.no_findings(overview))
-        applicable = self._desk is not None, overview is not None and overview.rows > 0
-        if applicable != self._applicable:
-            self._applicable = applicable  # only then: the footer is made anew, which takes a while
-            self.refresh_bindings()
+        self._refresh_keys(self._desk is not None, overview is not None and overview.rows > 0)
         if overview is not None:
             self._rows.show(overview)
             self._findings.show(overview.findings, overview.side)
             if self._statistics.display:
                 self._statistics.show(overview, recipe)
 
-    def on_resize(self, event: events.Resize) -> None:
-        """Other parts may have room now, the same ones another width."""
-        self.call_after_refresh(self._show)
-
     @on(TokenView.Moved)
     @on(Conversation.Shown)
     def _show_token(self) -> None:
-        self._pace.move()
+        self._looks.move()
         row, at, panel = self._tokens.row, self._tokens.cursor, self._panels["token"]
         panel.border_title = Content(view.token_title(row, at))
         panel.show(view.token_panel(row, at))
         self._panels["token-line"].show(view.token_line(row, at))
 
-    # -- where the keys go
+    # -- keys
+
+    def _target(self, pane: Pane) -> Widget:
+        if pane == "tokens":
+            return self._tokens
+        return self._findings if pane == "findings" else self._rows.list
 
     @property
-    def _pane(self) -> Pane:
-        """The pane that the keys go to; a narrow screen shows it alone."""
-        return next((pane for pane in PANES if self.has_class(f"-at-{pane}")), "rows")
-
-    def _go_to_pane(self, pane: Pane) -> None:
-        self._mark_pane(pane)
-        target = self.query_one(f"#{pane}")
-        target.focus()
-        self.call_after_refresh(target.focus)  # what was hidden until now can take it once it is laid out
-
-    def _mark_pane(self, pane: Pane) -> None:
-        for one in PANES:
-            self.set_class(one == pane, f"-at-{one}")
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """A click leads to another pane."""
-        for pane in PANES:
-            if event.widget.id == pane:
-                self._mark_pane(pane)
-
-    @property
-    def _list(self) -> LineList:
+    def _cursor(self) -> LineList | TokenView:
+        if self._pane == "tokens":
+            return self._tokens
         return self._findings if self._pane == "findings" else self._rows.list
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what applies now is shown and works."""
-        if action not in ACTIONS or not self.is_attached:
-            return True
+    def _applies(self, action: str) -> bool:
         if self._desk is None:
             return action in WITHOUT_DATA and self.app.recipe is not None
         if action in WITH_ROWS:
             return self._overview is not None and self._overview.rows > 0
         if action == "sequence":
             return self._tokens.row is not None and self._tokens.row.sequences > 1
-        if action == "side":
-            return len(self._desk.sides) > 1
-        return True
+        return action != "side" or len(self._desk.sides) > 1
 
-    # -- keys
-
-    def action_pane(self, step: int) -> None:
-        """Rows, tokens, findings, and round again."""
-        self._go_to_pane(PANES[(PANES.index(self._pane) + step) % len(PANES)])
-
-    def action_move(self, x: int, y: int) -> None:
-        """A line or a token."""
-        if self._pane != "tokens":
-            self._list.move(y)
-        elif x:
-            self._tokens.move(x)
-        else:
-            self._tokens.step_lines(y)
-
-    def action_page(self, pages: int) -> None:
-        """A screenful."""
-        (self._tokens if self._pane == "tokens" else self._list).page(pages)
-
-    def action_edge(self, end: bool) -> None:
-        """The first or the last."""
-        (self._tokens if self._pane == "tokens" else self._list).edge(end)
+    def action_step(self, tokens: int) -> None:
+        """To another token."""
+        if self._pane == "tokens":
+            self._tokens.move(tokens)
 
     def action_turn(self, turns: int) -> None:
         """To the next turn or one before."""

@@ -54,6 +54,7 @@ class Item(NamedTuple):
 class Choice(Dialog[Item | None]):
     """One of a few things, each explained in a line."""
 
+    CSS_PATH = "choices.tcss"
     BINDINGS = [
         Binding("escape,q", "dismiss", "leave", show=False, id="choice.leave"),
         Binding("j", "cursor(1)", "down", show=False, id="choice.down"),
@@ -191,6 +192,7 @@ class GoTo(Dialog[int | None]):
 class Words(Dialog[None]):
     """A titled text."""
 
+    CSS_PATH = "choices.tcss"
     BINDINGS = [
         Binding("escape,enter,i,q", "dismiss", "close", show=False, id="words.close"),
         Binding("down,j", "scroll(1)", "down", show=False, id="words.down"),

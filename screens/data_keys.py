@@ -2,173 +2,93 @@
 
 from __future__ import annotations
 
-from textual.actions import parse
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
+
+from .keys import actions_of, key, movement
 
 BINDINGS: list[BindingType] = [
-    Binding(
+    key(
+        "data.train-on",
         "m",
         "change('train_on')",
         "trained",
-        tooltip="choose what is trained: data.train_on",
-        id="data.train-on",
+        "choose what is trained: data.train_on",
+        show=True,
     ),
-    Binding(
-        "v", "view", "view", tooltip="the row as tokens, text, raw, or the template's output", id="data.view"
+    key(
+        "data.view", "v", "view", "view", "the row as tokens, text, raw, or the template's output", show=True
     ),
-    Binding(
+    key(
+        "data.next-finding",
         "f",
         "next_finding(1)",
         "next finding",
-        tooltip="next row that has the finding under the cursor, or any",
-        id="data.next-finding",
+        "next row that has the finding under the cursor, or any",
+        show=True,
     ),
-    Binding(
-        "F",
-        "next_finding(-1)",
-        "finding before",
-        show=False,
-        tooltip="the row before that has it",
-        id="data.finding-before",
-    ),
-    Binding(
+    key("data.finding-before", "F", "next_finding(-1)", "finding before", "the row before that has it"),
+    key(
+        "data.filter",
         "slash",
         "filter",
         "filter",
-        tooltip="only rows that match: words, /regex/, finding:, tokens:, role:",
-        id="data.filter",
+        "only rows that match: words, /regex/, finding:, tokens:, role:",
+        show=True,
     ),
-    Binding("g", "go_to", "go to row", show=False, tooltip="go to a row by its number", id="data.go-to"),
-    Binding(
-        "tab",
-        "pane(1)",
-        "next pane",
-        show=False,
-        priority=True,
-        tooltip="rows, tokens, findings",
-        id="data.pane",
-    ),
-    Binding(
-        "shift+tab",
-        "pane(-1)",
-        "pane before",
-        show=False,
-        priority=True,
-        tooltip="the other way round",
-        id="data.pane-before",
-    ),
-    Binding(
+    key("data.go-to", "g", "go_to", "go to row", "go to a row by its number"),
+    key(
+        "data.enter",
         "enter",
         "enter",
         "open",
-        show=False,
-        key_display="Enter",
-        tooltip="rows: to the tokens; findings: only these rows; tokens: explain",
-        id="data.enter",
+        "rows: to the tokens; findings: only these rows; tokens: explain",
     ),
-    Binding(
-        "escape",
-        "back",
-        "back",
-        show=False,
-        tooltip="one layer out: the filter, then back to the rows",
-        id="data.back",
-    ),
-    Binding(
+    key("data.back", "escape", "back", "back", "one layer out: the filter, then back to the rows"),
+    key(
+        "data.explain",
         "i",
         "explain",
         "explain",
-        show=False,
-        tooltip="what is wrong with the row and what to do; the finding; the token",
-        id="data.explain",
+        "what is wrong with the row and what to do; the finding; the token",
     ),
-    Binding(
-        "o",
-        "overview",
-        "overview",
-        show=False,
-        tooltip="lengths, trained share, cost of the longest sequence",
-        id="data.overview",
+    key("data.overview", "o", "overview", "overview", "lengths, trained share, cost of the longest sequence"),
+    key(
+        "data.template", "t", "change('template')", "template", "choose the chat template: data.chat_template"
     ),
-    Binding(
-        "t",
-        "change('template')",
-        "template",
-        show=False,
-        tooltip="choose the chat template: data.chat_template",
-        id="data.template",
-    ),
-    Binding(
+    key(
+        "data.max-length",
         "x",
         "change('max_length')",
         "max_length",
-        show=False,
-        tooltip="longest sequence, and what becomes of longer ones",
-        id="data.max-length",
+        "longest sequence, and what becomes of longer ones",
     ),
-    Binding(
+    key(
+        "data.sequence-per",
         "d",
         "change('sequence_per')",
         "sequence per",
-        show=False,
-        tooltip="one sequence a conversation, or one a trained turn",
-        id="data.sequence-per",
+        "one sequence a conversation, or one a trained turn",
     ),
-    Binding(
-        "s",
-        "sequence",
-        "next sequence",
-        show=False,
-        tooltip="the row's next sequence, where it has several",
-        id="data.sequence",
-    ),
-    Binding(
-        "e", "side", "held-out rows", show=False, tooltip="training rows, or held-out ones", id="data.side"
-    ),
-    Binding(
-        "space", "spaces", "spaces", show=False, tooltip="spaces and line breaks as symbols", id="data.spaces"
-    ),
-    Binding("b", "bin", "bin", show=False, tooltip="the row's bin, on the Packing screen", id="data.bin"),
-    Binding(
-        "y", "copy", "copy place", show=False, tooltip="copy the row's place: file and line", id="data.copy"
-    ),
-    Binding(
-        "r",
-        "reload",
-        "read again",
-        show=False,
-        tooltip="read the recipe and the data again",
-        id="data.reload",
-    ),
-    Binding(
-        "down,j", "move(0, 1)", "down", show=False, tooltip="next row, or next line of tokens", id="data.down"
-    ),
-    Binding("up,k", "move(0, -1)", "up", show=False, tooltip="row or line before", id="data.up"),
-    Binding("right,l", "move(1, 0)", "right", show=False, tooltip="next token", id="data.right"),
-    Binding("left,h", "move(-1, 0)", "left", show=False, tooltip="token before", id="data.left"),
-    Binding(
-        "right_square_bracket,n",
-        "turn(1)",
-        "next turn",
-        show=False,
-        tooltip="first token of the next turn",
-        id="data.turn",
-    ),
-    Binding(
+    key("data.sequence", "s", "sequence", "next sequence", "the row's next sequence, where it has several"),
+    key("data.side", "e", "side", "held-out rows", "training rows, or held-out ones"),
+    key("data.spaces", "space", "spaces", "spaces", "spaces and line breaks as symbols"),
+    key("data.bin", "b", "bin", "bin", "the row's bin, on the Packing screen"),
+    key("data.copy", "y", "copy", "copy place", "copy the row's place: file and line"),
+    key("data.reload", "r", "reload", "read again", "read the recipe and the data again"),
+    key("data.right", "right,l", "step(1)", "right", "next token"),
+    key("data.left", "left,h", "step(-1)", "left", "token before"),
+    key("data.turn", "right_square_bracket,n", "turn(1)", "next turn", "first token of the next turn"),
+    key(
+        "data.turn-before",
         "left_square_bracket,p",
         "turn(-1)",
         "turn before",
-        show=False,
-        tooltip="first token of the turn before",
-        id="data.turn-before",
+        "first token of the turn before",
     ),
-    Binding("pagedown", "page(1)", "page down", show=False, tooltip="a screenful down", id="data.page-down"),
-    Binding("pageup", "page(-1)", "page up", show=False, tooltip="a screenful up", id="data.page-up"),
-    Binding("home", "edge(False)", "home", show=False, tooltip="the first", id="data.home"),
-    Binding("end", "edge(True)", "end", show=False, tooltip="the last", id="data.end"),
+    *movement("data", "rows, tokens, findings"),
 ]
 
-ACTIONS = frozenset(parse(binding.action)[1] for binding in BINDINGS if isinstance(binding, Binding))
+ACTIONS = actions_of(BINDINGS)
 """What the keys do, by name."""
 
 # What can be done while no dataset is open.

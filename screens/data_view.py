@@ -11,7 +11,7 @@ from textual.content import Content
 
 from sftui.data.findings.registry import CHECKS
 from sftui.printable import printable, printable_lines
-from sftui.words import count
+from sftui.words import count, counted
 
 from .widgets.bars import progress
 from .widgets.token_layout import Document, Heading, Look, as_bytes
@@ -49,8 +49,9 @@ def subject(recipe: Recipe, overview: Overview | None, width: int) -> Content:
     sources = data.eval if overview is not None and overview.side == "eval" and data.eval else data.train
     name = sources[0].path.rstrip("/").rpartition("/")[2]
     more = f" +{len(sources) - 1}" if len(sources) > 1 else ""
-    more_rows = "" if overview is None or overview.counted else "+"
-    rows = f"{overview.rows:,}{more_rows} rows" if overview is not None and overview.rows else ""
+    rows = ""
+    if overview is not None and overview.rows:
+        rows = counted(overview.rows, "row") if overview.counted else f"{overview.rows:,}+ rows"
     parts: list[tuple[str, str]] = [(f"{printable(name)}{more}", "bold"), (rows, "")]
     if overview is not None and overview.formats:
         first = max(overview.formats, key=lambda pair: pair[1])[0]

@@ -70,6 +70,10 @@ class Frame(Screen[None]):
     def adopt(self) -> None:
         """Take up what the app has opened."""
 
+    def can_apply(self, action: str) -> bool:
+        """Whether a key may do something while this recipe is open: the others are not explained."""
+        return True
+
     def rebind(self) -> None:
         """The recipe is another: other keys may apply. The footer is made anew, which takes a while."""
         self.refresh_bindings()

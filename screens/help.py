@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from textual.actions import parse
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
@@ -12,6 +13,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from .dialog import Dialog
+from .frame import Frame
 from .keys import key_name
 
 
@@ -48,13 +50,17 @@ class HelpScreen(Dialog[None]):
 
 
 def bindings_of(screen: Screen[Any]) -> list[Binding]:
-    """The screen's and the app's own bindings, each once, in the order in which they are declared."""
+    """The screen's and the app's own bindings that may apply, each once, as they were declared."""
+
+    def can_apply(binding: Binding) -> bool:
+        return not isinstance(screen, Frame) or screen.can_apply(parse(binding.action)[1])
+
     found: dict[str, Binding] = {}
     for source in (type(screen), type(screen.app)):
         for base in source.__mro__:
             if not base.__module__.startswith(("sftui.", "screens.")):
                 continue
             for declared in base.__dict__.get("BINDINGS", ()):
-                if isinstance(declared, Binding) and not declared.system:
+                if isinstance(declared, Binding) and not declared.system and can_apply(declared):
                     found.setdefault(declared.id or declared.action, declared)
     return list(found.values())

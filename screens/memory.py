@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
@@ -16,7 +16,6 @@ from sftui.errors import InputError
 from sftui.printable import printable
 
 from . import memory_view as view
-from .frame import Frame
 from .memory_answers import Answers
 from .memory_compare import box_words
 from .memory_every import every_words
@@ -25,6 +24,7 @@ from .memory_fields import EFFECTIVE
 from .memory_keys import ACTIONS, BINDINGS, applies
 from .memory_trial import changed_fields, differences, tried
 from .memory_view import PANES, Pane
+from .panes import Panes
 from .widgets.compare_list import CompareList
 from .widgets.component_list import ComponentList
 from .widgets.field_list import FieldList
@@ -38,19 +38,19 @@ if TYPE_CHECKING:
     from sftui.recipe import Recipe
 
 
-class MemoryScreen(Frame):
+class MemoryScreen(Panes[Pane]):
     """A bar on top; components and moments of the step, what is tried, and what it is compared with."""
 
     MODE = "memory"
     CSS_PATH = ["memory.tcss", "choices.tcss"]
-    AUTO_FOCUS = ""
     BINDINGS = BINDINGS
+    ACTIONS = ACTIONS
+    panes = PANES
 
     def __init__(self) -> None:
         super().__init__()
         self._refusal: str | None = None
         self._told = False  # how what is applied is saved
-        self._applicable: tuple[bool, ...] = ()
         self._facts = Facts(self._start, self._renew)
         self._answers = Answers(self.app, self._facts)
         self._bar = MemoryBar(id="bar-pane")
@@ -141,7 +141,7 @@ class MemoryScreen(Frame):
         self.set_class(trial is None, "-empty")
         if trial is None:
             self._panels["problem"].show(view.NO_RECIPE)
-            self._refresh_keys()
+            self._show_keys()
             return
         stale = found is None and self._components.count > 0
         self.set_class(facts.problem is not None, "-problem")
@@ -170,7 +170,7 @@ class MemoryScreen(Frame):
             self._bar.border_title = "of the recipe before"
         self._components_pane.border_title = "of the recipe before" if stale else "components"
         self._show_words()
-        self._refresh_keys()
+        self._show_keys()
 
     def _shown_moment(self, found: Answer) -> str:
         """The peak's, or the one under the cursor while one is at the moments."""
@@ -225,67 +225,28 @@ class MemoryScreen(Frame):
         lines = [Content.styled(words, "$text-accent") for words in beside]
         return Content("\n").join([*lines, Content.styled(field.about, view.MUTED)])
 
-    def _refresh_keys(self) -> None:
+    def _show_keys(self) -> None:
         answers = self._answers
-        known = answers.trial is not None, answers.found is not None, answers.shape is not None
-        applicable = *known, answers.failed
-        if applicable != self._applicable:
-            self._applicable = applicable  # only then: the footer is made anew, which takes a while
-            self.refresh_bindings()
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Other parts may have room now, the same ones another width."""
-        self.call_after_refresh(self._show)
-
-    # -- where the keys go
-
-    @property
-    def _pane(self) -> Pane:
-        """The pane that the keys go to."""
-        return next((pane for pane in PANES if self.has_class(f"-at-{pane}")), "change")
-
-    def _go_to_pane(self, pane: Pane) -> None:
-        self._mark_pane(pane)
-        target = self._lists[pane]
-        target.focus()
-        self.call_after_refresh(target.focus)  # what was hidden until now can take it once it is laid out
-        self.call_after_refresh(self._show)
-
-    def _mark_pane(self, pane: Pane) -> None:
-        for one in PANES:
-            self.set_class(one == pane, f"-at-{one}")
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """A click leads to another pane."""
-        for pane in PANES:
-            if event.widget is self._lists[pane] and pane != self._pane:
-                self._mark_pane(pane)
-                self.call_after_refresh(self._show)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what applies now is shown and works."""
-        if action not in ACTIONS or not self.is_attached:
-            return True
-        return self._answers.trial is not None and applies(action, self._answers, self._facts)
+        self._refresh_keys(
+            answers.trial is not None, answers.found is not None, answers.shape is not None, answers.failed
+        )
 
     # -- keys
 
-    def action_pane(self, step: int) -> None:
-        """Fields, comparisons, components, moments, and round again."""
-        self._go_to_pane(PANES[(PANES.index(self._pane) + step) % len(PANES)])
+    def _target(self, pane: Pane) -> LineList:
+        return self._lists[pane]
+
+    @property
+    def _cursor(self) -> LineList:
+        return self._lists[self._pane]
+
+    def _applies(self, action: str) -> bool:
+        return self._answers.trial is not None and applies(action, self._answers, self._facts)
 
     def action_move(self, lines: int) -> None:
         """Up or down."""
         self._refusal = None
-        self._lists[self._pane].move(lines)
-
-    def action_page(self, pages: int) -> None:
-        """A screenful."""
-        self._lists[self._pane].page(pages)
-
-    def action_edge(self, end: bool) -> None:
-        """The first or the last."""
-        self._lists[self._pane].edge(end)
+        super().action_move(lines)
 
     def action_value(self, direction: int) -> None:
         """Try the field's next value."""
@@ -307,7 +268,7 @@ class MemoryScreen(Frame):
         try:
             self._try(tried(field, trial, direction, far=far))
         except InputError as error:
-            self._refusal = error.problem
+            self._refusal = f"{error.problem}; {field.name} stays {field.show(trial.recipe)}"
             self._show_words()
 
     def _try(self, recipe: Recipe) -> None:

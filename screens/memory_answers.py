@@ -10,10 +10,12 @@ from sftui.errors import InputError
 from . import memory_trial
 from .memory_facts import SIMULATE_SECONDS, Facts
 from .memory_fields import Field
+from .memory_lengths import Lengths
 from .memory_trial import Trial
 from .memory_view import brief
 
 if TYPE_CHECKING:
+    from sftui.data.overview import Overview
     from sftui.memory.answer import Answer
     from sftui.memory.device import Device
     from sftui.memory.shape import ModelShape
@@ -37,7 +39,7 @@ class Answers:
         self.found: Answer | None = None
         self.verifying = False
         self._app, self._facts = app, facts
-        self._asked_longest: int | None = None
+        self._asked_lengths = Lengths()
         self._off: float | None = None
         self._reasons: tuple[Answer, object, dict[str, Reason]] | None = None
 
@@ -81,31 +83,36 @@ class Answers:
 
     @property
     def longest(self) -> int | None:
-        """Tokens of the longest sequence, once all rows are analysed."""
+        """Tokens of the longest sequence that is trained on, once all rows are analysed."""
+        return self.lengths.longest
+
+    @property
+    def lengths(self) -> Lengths:
+        """How long the data is, as far as all rows of a side are analysed."""
         desk = self._app.dataset.desk
-        overview = None if desk is None else desk.overview("train")
-        if overview is None or overview.percentiles is None or overview.analysed < overview.rows:
-            return None
-        return overview.percentiles[-1]
+        if desk is None:
+            return Lengths()
+        held_out = _longest(desk.overview("eval")) if "eval" in desk.sides else None
+        return Lengths(_longest(desk.overview("train")), held_out)
 
     @property
     def is_old(self) -> bool:
         """Whether more is known of the data than when it was answered."""
-        return self.found is not None and self.longest != self._asked_longest
+        return self.found is not None and self.lengths != self._asked_lengths
 
     # -- answers
 
     def renew(self) -> None:
         """Answer anew, and ask for what is not known."""
-        self._asked_longest = self.longest
+        self._asked_lengths = self.lengths
         self._facts.want_history(self.device)
         self.found, self._off = self._answer()
         if self.found is not None:
-            self._facts.want_comparison(self.found, self.longest)
+            self._facts.want_comparison(self.found, self.lengths)
         known = self._facts.shape is not None and self._facts.problem is None
         if self.trial is not None and known and (self.shape is None or self.verifying):
             wait = 0.0 if self.verifying else SIMULATE_SECONDS
-            self._facts.want_simulation(self.trial.recipe, self.longest, wait=wait)
+            self._facts.want_simulation(self.trial.recipe, self.lengths, wait=wait)
 
     @property
     def failed(self) -> bool:
@@ -126,7 +133,7 @@ class Answers:
         if shape is not None and trial.layers != len(shape.layers):
             self.trial = trial = replace(trial, layers=len(shape.layers))
         closed = self.of(trial.recipe)
-        simulated = self._facts.simulation(trial.recipe, self.device, self.longest)
+        simulated = self._facts.simulation(trial.recipe, self.device, self.lengths)
         if simulated is None or closed is None:
             return closed or simulated, None
         off = simulated.estimate.peak_bytes / closed.estimate.peak_bytes - 1
@@ -140,7 +147,7 @@ class Answers:
         if shape is None:
             return None
         try:
-            return answer(recipe, shape, self.device, longest=self.longest, history=self._facts.history)
+            return answer(recipe, shape, self.device, history=self._facts.history, **self.lengths._asdict())
         except InputError:
             return None
 
@@ -178,8 +185,17 @@ class Answers:
             return "simulating…"
         if self._facts.shape is None:
             return "" if self._facts.problem is not None else "reading config.json…"
+        if self._facts.unseen is not None:
+            return f"this machine: {self._facts.unseen}"
         if self._off is not None:
             return f"simulated: {self._off:+.1%}"
         if self.found is not None and self.found.source == "simulation":
             return "simulated"
         return "not simulated" if self._facts.simulation_problem is not None else ""
+
+
+def _longest(overview: Overview) -> int | None:
+    """Tokens of the longest sequence of a side, None until all of its rows are analysed."""
+    if overview.percentiles is None or overview.analysed < overview.rows:
+        return None
+    return overview.percentiles[-1]

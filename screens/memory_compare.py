@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sftui.memory.shape import ModelShape
     from sftui.recipe import Recipe
 
+    from .memory_lengths import Lengths
+
 # Changes that are listed.
 MOST = 7
 NAME = 16
@@ -85,7 +87,7 @@ def compare(
     shape: ModelShape,
     found: Estimate,
     device: Device | None,
-    longest: int | None,
+    lengths: Lengths,
     history: Sequence[Measured],
 ) -> Comparison:
     """All lines of the pane; a tenth of a second, for a thread. `found` is the recipe's own estimate."""
@@ -100,7 +102,7 @@ def compare(
             return None
         return verdict(band(estimate.peak_bytes, one.training.loss, history), device)
 
-    known = Known(longest, capability=None if device is None else device.capability)
+    known = Known(*lengths, capability=None if device is None else device.capability)
     made = methods(recipe, shape, known)
     unit = unit_of(max(estimate.peak_bytes for _, estimate in made.values()))
     lines = [Line(f"methods, {unit_name(unit)}")]

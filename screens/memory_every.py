@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .memory_lengths import Lengths
 from .memory_view import gib
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Recomputed:
     time: float
 
 
-def recomputed(recipe: Recipe, shape: ModelShape, longest: int | None) -> tuple[Recomputed, ...]:
+def recomputed(recipe: Recipe, shape: ModelShape, lengths: Lengths) -> tuple[Recomputed, ...]:
     """Each of EVERY that is fewer than the layers; some ten milliseconds."""
     from sftui.memory.answer import answer
     from sftui.memory.work import typical_seconds
@@ -38,7 +39,7 @@ def recomputed(recipe: Recipe, shape: ModelShape, longest: int | None) -> tuple[
             continue
         settings = {"gradient_checkpointing": every > 0, "gradient_checkpointing_every": max(every, 1)}
         training = recipe.training.model_copy(update=settings)
-        found = answer(recipe.model_copy(update={"training": training}), shape, None, longest=longest)
+        found = answer(recipe.model_copy(update={"training": training}), shape, None, **lengths._asdict())
         assert found.step is not None  # the closed form's answers have one
         seconds = typical_seconds(shape, found.step)
         first = first or seconds

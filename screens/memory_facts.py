@@ -13,6 +13,7 @@ from sftui.errors import InputError
 
 from .memory_compare import Comparison, compare
 from .memory_every import Recomputed, recomputed
+from .memory_lengths import Lengths
 
 if TYPE_CHECKING:
     from sftui.devices import Machine
@@ -49,6 +50,8 @@ class Facts:
         self._start, self._changed = start, changed
         self._model: tuple[str, str | None] | None = None
         self._history_of: str | None = None
+        self._machine_problem: str | None = None
+        self._history_problem: str | None = None
         self._compared: tuple[Any, ...] | None = None
         self._simulations: dict[str, Answer] = {}
         self._asked: str | None = None
@@ -87,11 +90,20 @@ class Facts:
         from sftui.devices import look
 
         while True:
-            machine = await asyncio.to_thread(look, folder)
-            if machine != self.machine:
-                self.machine = machine
+            problem, machine = None, self.machine
+            try:
+                machine = await asyncio.to_thread(look, folder)
+            except Exception as error:  # what was seen before stays, and the next look may see more
+                problem = said(error)
+            if (problem, machine) != (self._machine_problem, self.machine):
+                self._machine_problem, self.machine = problem, machine
                 self._changed()
             await asyncio.sleep(MACHINE_SECONDS)
+
+    @property
+    def unseen(self) -> str | None:
+        """Why something of this machine cannot be seen; None where all can."""
+        return self._machine_problem or self._history_problem
 
     def want_history(self, device: Device | None, *, again: bool = False) -> None:
         """What runs took on GPUs of this name."""
@@ -106,14 +118,18 @@ class Facts:
     async def _measured(self, name: str) -> None:
         from sftui.memory.measured import measured_on
 
-        found = await asyncio.to_thread(measured_on, name)
-        if name == self._history_of and found != self.history:
-            self.history = found
+        problem, history = None, self.history
+        try:
+            history = await asyncio.to_thread(measured_on, name)
+        except Exception as error:
+            problem = said(error)
+        if name == self._history_of and (problem, history) != (self._history_problem, self.history):
+            self._history_problem, self.history = problem, history
             self._changed()
 
     # -- comparisons
 
-    def want_comparison(self, found: Answer, longest: int | None) -> None:
+    def want_comparison(self, found: Answer, lengths: Lengths) -> None:
         """Other methods, what there is room for and what would save most; the one before stays meanwhile."""
         if found.shape is None:
             self.comparison = self._compared = None
@@ -121,10 +137,10 @@ class Facts:
             return
         device = found.device
         free = None if device is None else device.free_bytes
-        wanted = found.recipe, found.shape, free, longest, self.history
+        wanted = found.recipe, found.shape, free, lengths, self.history
         if wanted != self._compared:
             self._compared = wanted
-            work = partial(self._compare, found.recipe, found.shape, found, device, longest, self.history)
+            work = partial(self._compare, found.recipe, found.shape, found, device, lengths, self.history)
             self._start(work, "comparison")
 
     async def _compare(
@@ -133,42 +149,42 @@ class Facts:
         shape: ModelShape,
         found: Answer,
         device: Device | None,
-        longest: int | None,
+        lengths: Lengths,
         history: Sequence[Measured],
     ) -> None:
         await asyncio.sleep(COMPARE_SECONDS)
         try:
             self.comparison = await asyncio.to_thread(
-                compare, recipe, shape, found.estimate, device, longest, history
+                compare, recipe, shape, found.estimate, device, lengths, history
             )
             self.comparison_problem = None
             self._changed()
-            self.every = await asyncio.to_thread(recomputed, recipe, shape, longest)
+            self.every = await asyncio.to_thread(recomputed, recipe, shape, lengths)
         except Exception as error:
             self.comparison_problem = said(error)
         self._changed()
 
     # -- simulations
 
-    def simulation(self, recipe: Recipe, device: Device | None, longest: int | None) -> Answer | None:
+    def simulation(self, recipe: Recipe, device: Device | None, lengths: Lengths) -> Answer | None:
         """What was simulated for this recipe, held against a device."""
         from sftui.memory.band import band, verdict
 
-        found = self._simulations.get(_key(recipe, longest))
+        found = self._simulations.get(_key(recipe, lengths))
         if found is None:
             return None
         around = band(found.estimate.peak_bytes, recipe.training.loss, self.history)
         decided = None if device is None else verdict(around, device)
         return replace(found, device=device, band=around, verdict=decided)
 
-    def want_simulation(self, recipe: Recipe, longest: int | None, *, wait: float = 0.0) -> None:
+    def want_simulation(self, recipe: Recipe, lengths: Lengths, *, wait: float = 0.0) -> None:
         """Simulate the recipe's step after `wait` seconds; another one that is under way is ended."""
-        key = _key(recipe, longest)
+        key = _key(recipe, lengths)
         if key == self._asked or key in self._simulations:
             return
         self._asked = key
         self.simulating, self.simulation_problem = True, None
-        self._start(partial(self._simulate, key, recipe, longest, wait), "simulation")
+        self._start(partial(self._simulate, key, recipe, lengths, wait), "simulation")
 
     def drop_simulation(self) -> None:
         """It is not wanted any more."""
@@ -176,14 +192,14 @@ class Facts:
             self._asked, self.simulating, self.simulation_problem = None, False, None
             self._start(_nothing, "simulation")
 
-    async def _simulate(self, key: str, recipe: Recipe, longest: int | None, wait: float) -> None:
+    async def _simulate(self, key: str, recipe: Recipe, lengths: Lengths, wait: float) -> None:
         from sftui.memory.answer import simulated_answer
 
         await asyncio.sleep(wait)
         stop = threading.Event()
         try:
             found = await asyncio.to_thread(
-                simulated_answer, recipe, None, longest=longest, cancelled=stop.is_set
+                simulated_answer, recipe, None, cancelled=stop.is_set, **lengths._asdict()
             )
         except Exception as error:
             self.simulation_problem = said(error)
@@ -209,5 +225,5 @@ async def _nothing() -> None:
     """Takes the place of work that is not wanted."""
 
 
-def _key(recipe: Recipe, longest: int | None) -> str:
-    return f"{longest} {recipe.model_dump_json()}"
+def _key(recipe: Recipe, lengths: Lengths) -> str:
+    return f"{tuple(lengths)} {recipe.model_dump_json()}"

@@ -4,115 +4,57 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual.actions import parse
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
+
+from .keys import actions_of, key, movement
 
 if TYPE_CHECKING:
     from .memory_answers import Answers
     from .memory_facts import Facts
 
 BINDINGS: list[BindingType] = [
-    Binding(
+    key(
+        "memory.enter",
         "enter",
         "enter",
         "apply",
-        key_display="Enter",
-        tooltip="put what is tried into the recipe; at compare: try that line",
-        id="memory.enter",
+        "put what is tried into the recipe; at compare: try that line",
+        show=True,
     ),
-    Binding(
+    key(
+        "memory.device",
         "d",
         "device",
         "device",
-        tooltip="the GPU to fit into: this machine's, a common one, a size",
-        id="memory.device",
+        "the GPU to fit into: this machine's, a common one, a size",
+        show=True,
     ),
-    Binding("y", "why", "why", tooltip="each component's formula with these numbers", id="memory.why"),
-    Binding(
+    key("memory.why", "y", "why", "why", "each component's formula with these numbers", show=True),
+    key(
+        "memory.rule",
         "r",
         "rule",
         "rule of thumb",
-        tooltip="why training in full takes four times what running takes",
-        id="memory.rule",
+        "why training in full takes four times what running takes",
+        show=True,
     ),
-    Binding(
-        "right,l",
-        "value(1)",
-        "next value",
-        show=False,
-        tooltip="try the field's next value",
-        id="memory.next",
-    ),
-    Binding(
-        "left,h",
-        "value(-1)",
-        "value before",
-        show=False,
-        tooltip="try the value before",
-        id="memory.before",
-    ),
-    Binding(
-        "plus,equals_sign",
-        "far(1)",
-        "double",
-        show=False,
-        tooltip="try twice the number",
-        id="memory.double",
-    ),
-    Binding("minus", "far(-1)", "halve", show=False, tooltip="try half the number", id="memory.halve"),
-    Binding(
+    key("memory.next", "right,l", "value(1)", "next value", "try the field's next value"),
+    key("memory.before", "left,h", "value(-1)", "value before", "try the value before"),
+    key("memory.double", "plus,equals_sign", "far(1)", "double", "try twice the number"),
+    key("memory.halve", "minus", "far(-1)", "halve", "try half the number"),
+    key(
+        "memory.max-length",
         "x",
         "max_length",
         "max_length",
-        show=False,
-        tooltip="type the longest sequence, and what becomes of longer ones",
-        id="memory.max-length",
+        "type the longest sequence, and what becomes of longer ones",
     ),
-    Binding(
-        "escape",
-        "back",
-        "back",
-        show=False,
-        tooltip="one layer out: to the fields; there, the recipe as it was",
-        id="memory.back",
-    ),
-    Binding(
-        "v",
-        "verify",
-        "verify",
-        show=False,
-        tooltip="simulate the trainer's step: seconds, any model",
-        id="memory.verify",
-    ),
-    Binding(
-        "tab",
-        "pane(1)",
-        "next pane",
-        show=False,
-        priority=True,
-        tooltip="fields, compare, components, moments of the step",
-        id="memory.pane",
-    ),
-    Binding(
-        "shift+tab",
-        "pane(-1)",
-        "pane before",
-        show=False,
-        priority=True,
-        tooltip="the other way round",
-        id="memory.pane-before",
-    ),
-    Binding("down,j", "move(1)", "down", show=False, tooltip="next line", id="memory.down"),
-    Binding("up,k", "move(-1)", "up", show=False, tooltip="the one before", id="memory.up"),
-    Binding(
-        "pagedown", "page(1)", "page down", show=False, tooltip="a screenful down", id="memory.page-down"
-    ),
-    Binding("pageup", "page(-1)", "page up", show=False, tooltip="a screenful up", id="memory.page-up"),
-    Binding("home", "edge(False)", "home", show=False, tooltip="the first line", id="memory.home"),
-    Binding("end", "edge(True)", "end", show=False, tooltip="the last line", id="memory.end"),
+    key("memory.back", "escape", "back", "back", "one layer out: to the fields; there, the recipe as it was"),
+    key("memory.verify", "v", "verify", "verify", "simulate the trainer's step: seconds, any model"),
+    *movement("memory", "fields, compare, components, moments of the step"),
 ]
 
-ACTIONS = frozenset(parse(binding.action)[1] for binding in BINDINGS if isinstance(binding, Binding))
+ACTIONS = actions_of(BINDINGS)
 """What the keys do, by name."""
 
 # What can be done while the model's size is not known.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from textual.content import Content
 
 from sftui.printable import printable
+from sftui.words import counted
 
 from .memory_fields import checkpointing_in_words, method_of, targets_in_words
 from .memory_pictures import COLOURS, GLYPHS, LETTER, LETTERS, Cells, stack, without_letters
@@ -138,6 +139,7 @@ def subject(
         (targets_in_words(recipe.adapter.target_modules) if recipe.adapter is not None else "", "", 7),
         (batch, "", 1),
         (plain_experts(recipe, found), "bold $text-warning", 3),
+        (from_table(found), "$text-warning", 3),
         (checkpointing, "", 4),
         (training.optim, "", 5),
         (f"{training.loss} loss", "", 6),
@@ -158,6 +160,11 @@ def plain_experts(recipe: Recipe, found: Answer | None) -> str:
     experts = 0 if found is None else found.estimate.parameters.kinds.get("experts", 0)
     quantised = recipe.adapter is not None and recipe.model.quantization != "none"
     return f"experts stay {recipe.model.dtype}" if experts and quantised else ""
+
+
+def from_table(found: Answer | None) -> str:
+    """That the model's config.json is not here, and its sizes are those that sftui knows of it."""
+    return "no config.json: known sizes" if found and found.shape and found.shape.from_table else ""
 
 
 def _right(found: Answer | None, state: str) -> Content:
@@ -309,7 +316,7 @@ def moment_line(found: Answer, moment: str, width: int) -> Cells:
 def why_words(found: Answer, name: str, reasons: Mapping[str, Reason]) -> Content:
     """Where the size of a component comes from, and what would save most of it."""
     if name == RESERVED:
-        return Content.styled(_why_band(found.band), MUTED)
+        return Content.styled(_why_band(found), MUTED)
     if name == ALLOCATED:
         kinds = found.estimate.parameters
         words = f"{kinds.total:,} parameters, {kinds.trainable:,} of them trained"
@@ -328,15 +335,19 @@ def why_words(found: Answer, name: str, reasons: Mapping[str, Reason]) -> Conten
     return Content.assemble(formula, (saved, "$text-accent"))
 
 
-def _why_band(band: Band) -> str:
-    if band.runs:
-        runs = f"{band.runs:,} run{'' if band.runs == 1 else 's'}"
-        context = "" if band.context is None else f", CUDA's context {brief(band.context)}"
-        return f"with what the allocator holds beside, as measured in {runs} on this GPU{context}"
-    return (
-        "with what the allocator holds beside and CUDA's context, as in 121 published runs: none was "
-        "measured on this GPU yet"
-    )
+def _why_band(found: Answer) -> str:
+    """What a run takes of the GPU beside what it allocates, and which runs say so."""
+    from sftui.memory.band import CONTEXT
+
+    band, peak = found.band, found.estimate.peak_bytes
+    typical, most = brief(band.typical - peak), brief(band.high - peak)
+    amounts = typical if typical == most else f"typically {typical}, at most {most}"
+    beside = f"beside the peak {amounts}: CUDA's context and what the allocator holds without a tensor in it"
+    if not band.runs:
+        known = f"as in 121 published runs (fms-acceleration), and {brief(CONTEXT)} at least"
+        return f"{beside}; {known}: none was measured on this GPU yet"
+    context = "" if band.context is None else f", the context {brief(band.context)}"
+    return f"{beside}; as measured in {counted(band.runs, 'run')} on this GPU{context}"
 
 
 def all_reasons_in(room: tuple[int, int], found: Answer, reasons: Mapping[str, Reason]) -> Content | None:

@@ -19,7 +19,8 @@ from sftui.recipe_file import dump_recipe
 from sftui.recipe_history import History
 from sftui.recipe_merge import ABSENT, Merged, merged
 from sftui.recipe_save import as_override
-from sftui.recipe_saved import Saved
+from sftui.recipe_saved import Saved, write_new
+from sftui.runs.directory import RunDirectory
 
 from .recipe_edits import (
     Edit,
@@ -34,11 +35,12 @@ from .recipe_edits import (
     shortened,
     value_at,
     with_section,
-    write_new,
 )
+from .run_recipe import is_of_run, recipe_text, refuse_of_run
 
 LAYOUT = "comments and layout"
 NO_FILE = "all of it: it is in no file yet"
+GONE = "all of it: its file is gone"
 NO_RECIPE = "a text that is no recipe yet"
 
 
@@ -58,8 +60,10 @@ class OpenRecipe:
         """What there was when it was opened, saved or read again: nothing else is lost on leaving."""
         self.put_off: str | None = None
         """What the file said when it was left open what becomes of both; saving asks, time does not."""
+        self.is_gone = False
+        """Whether its file was not there when it was last looked for: saving makes it again."""
         self._sections: dict[str, Document] = {}
-        self._is_new = False
+        self._is_new = self._is_copy = False
         self._edits: list[Edit] = []
         self._refused: ValidationError | None = None
         self._values = document.values
@@ -85,14 +89,24 @@ class OpenRecipe:
         return cls(name, document, saved, document.recipe)
 
     @classmethod
-    def of_text(cls, name: str, text: str, base: Path | None, *, is_new: bool = False) -> OpenRecipe:
-        """A recipe that is in no file; `is_new`: nowhere else either. Raises InputError where it is none."""
+    def of_text(
+        cls, name: str, text: str, base: Path | None, *, is_new: bool = False, is_copy: bool = False
+    ) -> OpenRecipe:
+        """A recipe that is in no file of its own; `is_new`: nowhere else either, `is_copy`: as it is there.
+
+        Raises InputError where it is none.
+        """
         document = Document(text, name, base)
         if document.recipe is None:
             raise error_of(document)
         made = cls(name, document, None, document.recipe)
-        made._is_new = is_new
+        made._is_new, made._is_copy = is_new, is_copy
         return made
+
+    @classmethod
+    def of_run(cls, run: RunDirectory) -> OpenRecipe:
+        """A copy of what a run was started with; for a thread. Raises InputError where it cannot be read."""
+        return cls.of_text(f"{run.id}.yaml", recipe_text(run), None, is_copy=True)
 
     # -- what it says
 
@@ -127,7 +141,9 @@ class OpenRecipe:
 
     @property
     def unsaved(self) -> list[str]:
-        """What is not in the file, as it would be given on the command line."""
+        """What is not in the file, or in what it is a copy of, as it would be given on the command line."""
+        if self.is_gone:
+            return [GONE]
         known = self._unsaved
         if known is None or known[0] is not self.recipe or known[1] is not self.document:
             known = self._unsaved = self.recipe, self.document, self._differs_from_file()
@@ -136,12 +152,12 @@ class OpenRecipe:
     @property
     def is_lost_on_leaving(self) -> bool:
         """Whether something was changed here that is in no file."""
-        if self._is_new:
+        if self._is_new or self.is_gone:
             return True
         return bool(self.unsaved) and (bool(self._edits) or self.document != self.before)
 
     def _differs_from_file(self) -> list[str]:
-        read = None if self.saved is None else self.saved.document
+        read = self.before if self._is_copy else None if self.saved is None else self.saved.document
         if read is None or read.recipe is None:
             return [] if read is not None and read == self.document else [NO_FILE]
         found = [as_typed(key, theirs) for key, _, theirs in changed_fields(read.recipe, self.recipe)]
@@ -279,6 +295,10 @@ class OpenRecipe:
         """What the file says now if others have changed it; for a thread. Raises InputError."""
         return None if self.saved is None else self.saved.changed()
 
+    def is_missing(self) -> bool:
+        """Whether its file is not there; for a thread."""
+        return self.saved is not None and not self.saved.path.exists()
+
     def is_put_off(self) -> bool:
         """Whether the file still says what was left open, and something was changed here; for a thread."""
         if self.put_off is None or (not self._edits and self.document == self.read):
@@ -311,6 +331,11 @@ class OpenRecipe:
         self.take(theirs, both.document)
 
     @property
+    def has_own_file(self) -> bool:
+        """Whether saving writes over what it was read of; not of a ready recipe, nor of one of a run."""
+        return self.saved is not None and not self.saved.ready and not is_of_run(self.saved.path)
+
+    @property
     def read(self) -> Document:
         """What was last read of the file; the text as it was opened where there is none."""
         return self.before if self.saved is None else self.saved.document
@@ -332,12 +357,14 @@ class OpenRecipe:
         self.settle()
         if self.saved is None:
             raise InputError("is in no file yet", file=self.name)
+        refuse_of_run(self.saved.path)
         self.saved.save(self.document, overwrite=overwrite)
         self._is_saved()
 
     def save_as(self, path: str, *, overwrite: bool = False) -> None:
         """Write it into another file, which it is from now on. Raises InputError."""
         self.settle()
+        refuse_of_run(Path(path).expanduser())
         if self.saved is not None:
             self.saved = self.saved.save_as(path, self.document, overwrite=overwrite)
         else:
@@ -349,6 +376,6 @@ class OpenRecipe:
         self._is_saved()
 
     def _is_saved(self) -> None:
-        self._is_new = False
+        self._is_new = self._is_copy = self.is_gone = False
         self.before = self.document
         self._unsaved = None

@@ -11,6 +11,7 @@ from sftui.errors import InputError
 
 if TYPE_CHECKING:
     from sftui.recipe_document import Document
+    from sftui.runs.directory import RunDirectory
 
     from .app import Workbench
     from .open_recipe import OpenRecipe
@@ -26,7 +27,8 @@ class Opened:
         """`recipe` is what was loaded of the file `name`, with what the command line says otherwise."""
         self._app, self._name, self._given = app, name, recipe
         self._made: OpenRecipe | None = None
-        self._following = False
+        self._of_run: OpenRecipe | None = None
+        self._following = self._missed = False
 
     @property
     def now(self) -> OpenRecipe | None:
@@ -65,8 +67,32 @@ class Opened:
 
     def open(self, made: OpenRecipe) -> None:
         """Another recipe takes its place."""
-        self._made = made
         self._app.folder = Path(made.recipe.output_dir).absolute()
+        self._take(made)
+
+    def open_of_run(self, run: RunDirectory) -> None:
+        """Open a copy of a run's recipe, where none is open or that of another run, left as it was."""
+        if self._is_free:
+            self._app.run_worker(self._open_of_run(run), group="recipe of a run", exclusive=True)
+
+    @property
+    def _is_free(self) -> bool:
+        made = self._made
+        if made is None:
+            return self._given is None
+        return made is self._of_run and made.saved is None and not made.unsaved
+
+    async def _open_of_run(self, run: RunDirectory) -> None:
+        try:
+            made = await asyncio.to_thread(_of_run, run)
+        except InputError:
+            return  # Train says what became of the run; the other screens say what else can be opened
+        if self._is_free:
+            self._of_run = made
+            self._take(made)
+
+    def _take(self, made: OpenRecipe) -> None:
+        self._made = made
         self._app.dataset.forget()
         self._app.show_recipe()
 
@@ -126,7 +152,7 @@ class Opened:
         made, app = self.now, self._app
         if made is None:
             app.notify("no recipe is open", timeout=3)
-        elif made.saved is None or made.saved.ready:
+        elif not made.has_own_file:
             self.save_as()
         elif not (unsaved := made.unsaved):
             app.notify("nothing has been changed", timeout=3)
@@ -144,7 +170,7 @@ class Opened:
             app.push_screen(Confirm(f"The text is no recipe yet: {words}. Save it?", "save"), answered)
 
     def _save(self, made: OpenRecipe, unsaved: list[str]) -> None:
-        app = self._app
+        app, was_gone = self._app, made.is_gone
         outside: list[Document] = []
 
         def save() -> None:
@@ -159,7 +185,8 @@ class Opened:
                 self.meet(outside[0])
                 return
             app.show_recipe()
-            app.notify(f"saved into {made.name}: {'  '.join(unsaved)}", timeout=4, markup=False)
+            words = "" if was_gone else f": {'  '.join(unsaved)}"
+            app.notify(f"saved into {made.name}{words}", timeout=4, markup=False)
 
         app.attempt(save, saved)
 
@@ -183,6 +210,7 @@ class Opened:
         made = self.now
         if made is None or made.saved is None or len(self._app.screen_stack) > 1:
             return
+        await self._look_for(made)
         try:
             theirs = await asyncio.to_thread(made.outside)
         except InputError:
@@ -201,6 +229,17 @@ class Opened:
             return
         self._app.show_recipe()
 
+    async def _look_for(self, made: OpenRecipe) -> None:
+        """Tell that the file is gone: at the second look, since editors take it away for a moment to save."""
+        missed, self._missed = self._missed, await asyncio.to_thread(made.is_missing)
+        is_gone = missed and self._missed
+        if is_gone == made.is_gone or made is not self._made:
+            return
+        made.is_gone = is_gone
+        words = "is gone: S makes it again" if is_gone else "is there again"
+        self._app.notify(f"{made.name} {words}", severity="warning", timeout=8, markup=False)
+        self._app.show_recipe()
+
     def meet(self, theirs: Document) -> None:
         """Ask what becomes of the changes here and there."""
         made = self.now
@@ -208,3 +247,9 @@ class Opened:
             from .recipe_outside import ask
 
             ask(self._app, made, theirs)
+
+
+def _of_run(run: RunDirectory) -> OpenRecipe:
+    from .open_recipe import OpenRecipe  # what reads recipes takes a while to import: in a thread
+
+    return OpenRecipe.of_run(run)

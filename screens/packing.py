@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.timer import Timer
 from textual.widget import Widget
 
 from . import data_view
 from . import packing_view as view
 from .desk import Desk
-from .frame import Frame
-from .pace import Pace
+from .pace import Looks
 from .packing_facts import Facts
 from .packing_keys import ACTIONS, BINDINGS, IN_A_BIN, WITH_BINS, WITHOUT_DATA
 from .packing_view import PANES, Pane
+from .panes import Panes
 from .widgets.bin_detail import BinDetail
 from .widgets.bins_pane import BinsPane
 from .widgets.fill_chart import FillChart
@@ -39,13 +38,14 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.5
 
 
-class PackingScreen(Frame):
+class PackingScreen(Panes[Pane]):
     """Strategies and max_length at the left, the bins at the right, the leak test below."""
 
     MODE = "packing"
     CSS_PATH = ["packing.tcss", "choices.tcss"]
-    AUTO_FOCUS = ""
     BINDINGS = BINDINGS
+    ACTIONS = ACTIONS
+    panes = PANES
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,9 +54,7 @@ class PackingScreen(Frame):
         self._overview: Overview | None = None
         self._problem: str | None = None
         self._before: Pane = "bins"
-        self._applicable = (False, False)
-        self._timer: Timer | None = None
-        self._pace = Pace()
+        self._looks = Looks(self, self._look)
         self._facts = Facts(lambda work: self.run_worker(work, group="facts"), self._show)
         self._strategies = StrategiesPane(id="strategies-pane")
         self._lengths = LengthPane(id="length-pane")
@@ -107,19 +105,16 @@ class PackingScreen(Frame):
             self._lengths.length = recipe.data.max_length
         self._recipe = recipe
         self._leak.adopt(recipe)
-        self._follow()
+        self._looks.now()
 
     def follow(self) -> None:
         """Follow the analysis, but not too often."""
-        if self._timer is None:
-            busy = self._overview is not None and self._overview.state == "analysing"
-            self._timer = self.set_timer(max(self._pace.wait(), LOOK_SECONDS if busy else 0), self._follow)
+        busy = self._overview is not None and self._overview.state == "analysing"
+        self._looks.soon(LOOK_SECONDS if busy else 0)
 
-    def _follow(self) -> None:
-        """Take a look at what is known by now, unless another screen is in front."""
-        self._timer = None
-        self._pace.look()
-        if self._desk is not None and self in self.app.screen_stack:
+    def _look(self) -> None:
+        """See what is known by now."""
+        if self._desk is not None:
             self._overview = self._desk.overview("train")
             self._facts.renew()
             if self._overview.analysed < self._overview.rows:
@@ -165,91 +160,60 @@ class PackingScreen(Frame):
         self._fill.show(bins.fills() if bins is not None else ())
         self._go_to_wanted()
         self._show_bin()
-        applicable = self._desk is not None, self._bins.list.count > 0
-        if applicable != self._applicable:
-            self._applicable = applicable  # only then: the footer is made anew, which takes a while
-            self.refresh_bindings()
+        self._refresh_keys(self._desk is not None, self._bins.list.count > 0)
         self._want()
 
     @on(LineList.Moved, "#bins")
     def _show_bin(self) -> None:
         """The bin under the cursor."""
-        self._pace.move()
+        self._looks.move()
         if self._detail.display:
             bins = self._bins.list
             self._detail.show(bins.current, bins.cuts(bins.cursor), self.app.glyphs)
 
     @on(TokenView.Moved)
     def _moved(self) -> None:
-        self._pace.move()
+        self._looks.move()
 
-    def on_resize(self, event: events.Resize) -> None:
-        """Other parts may have room now, the same ones another width."""
-        self.call_after_refresh(self._show)
-
-    # -- where the keys go
-
-    @property
-    def _pane(self) -> Pane:
-        """The pane that the keys go to."""
-        return next((pane for pane in PANES if self.has_class(f"-at-{pane}")), "bins")
+    # -- keys
 
     def _go_to_pane(self, pane: Pane) -> None:
         if self._pane != "length":
             self._before = self._pane
-        self._mark_pane(pane)
         self.set_class(self._bins.is_open, "-open")
-        target = self._widget(pane)
-        target.focus()
-        self.call_after_refresh(target.focus)  # what was hidden until now can take it once it is laid out
-        self.call_after_refresh(self._show)
+        super()._go_to_pane(pane)
 
-    def _widget(self, pane: Pane) -> Widget:
-        """What has the focus in a pane."""
+    def _target(self, pane: Pane) -> Widget:
         if pane == "bins":
             return self._bins.target
         return self._strategies.list if pane == "strategies" else self._lengths.slider
 
-    def _mark_pane(self, pane: Pane) -> None:
-        for one in PANES:
-            self.set_class(one == pane, f"-at-{one}")
+    @property
+    def _cursor(self) -> LineList | TokenView | None:
+        if self._pane == "bins":
+            return self._bins.target
+        return self._strategies.list if self._pane == "strategies" else None
 
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """A click leads to another pane."""
-        for pane in PANES:
-            if event.widget is self._widget(pane):
-                self._mark_pane(pane)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what applies now is shown and works."""
-        if action not in ACTIONS or not self.is_attached:
-            return True
+    def _applies(self, action: str) -> bool:
         if self._desk is None:
             return action in WITHOUT_DATA and self.app.recipe is not None
         if action in WITH_BINS:
             return self._bins.list.count > 0
         return action not in IN_A_BIN or self._bins.is_open
 
-    # -- keys
-
-    def action_pane(self, step: int) -> None:
-        """Bins, strategies, max_length, and round again."""
-        self._go_to_pane(PANES[(PANES.index(self._pane) + step) % len(PANES)])
-
-    def action_step(self, x: int, y: int) -> None:
-        """A line, a token, or another max_length."""
-        if self._pane == "bins" and self._bins.is_open:
-            tokens = self._bins.tokens
-            if x:
-                tokens.move(x)
-            else:
-                tokens.step_lines(y)
-        elif x:
-            self._lengths.step(x)
-        elif self._pane == "length":
-            self._lengths.double(-y)
+    def action_move(self, lines: int) -> None:
+        """A line; a shorter or longer max_length."""
+        if self._pane == "length":
+            self._lengths.double(-lines)
         else:
-            (self._strategies if self._pane == "strategies" else self._bins).list.move(y)
+            super().action_move(lines)
+
+    def action_step(self, steps: int) -> None:
+        """A token, or another max_length."""
+        if self._pane == "bins" and self._bins.is_open:
+            self._bins.tokens.move(steps)
+        else:
+            self._lengths.step(steps)
 
     def action_double(self, steps: int) -> None:
         """The next power of two."""
@@ -261,16 +225,6 @@ class PackingScreen(Frame):
         if self._pane != "length":
             self._go_to_pane("length")
         self._show()
-
-    def action_page(self, pages: int) -> None:
-        """A screenful."""
-        if self._pane == "bins":
-            self._bins.target.page(pages)
-
-    def action_edge(self, end: bool) -> None:
-        """The first or the last."""
-        if self._pane != "length":
-            (self._bins.target if self._pane == "bins" else self._strategies.list).edge(end)
 
     def action_turn(self, turns: int) -> None:
         """To the bin's next sequence or one before."""

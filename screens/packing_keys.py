@@ -2,150 +2,75 @@
 
 from __future__ import annotations
 
-from textual.actions import parse
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
+
+from .keys import actions_of, key, movement
 
 BINDINGS: list[BindingType] = [
-    Binding(
+    key(
+        "packing.enter",
         "enter",
         "enter",
         "open",
-        key_display="Enter",
-        tooltip="a strategy: choose it; a bin: its tokens; a token: its row on Data; a length: apply it",
-        id="packing.enter",
+        "a strategy: choose it; a bin: its tokens; a token: its row on Data; a length: apply it",
+        show=True,
     ),
-    Binding("g", "go_to", "go to", tooltip="go to a bin, or to the bin of a row", id="packing.go-to"),
-    Binding(
+    key("packing.go-to", "g", "go_to", "go to", "go to a bin, or to the bin of a row", show=True),
+    key(
+        "packing.max-length",
         "x",
         "max_length",
         "max_length",
-        tooltip="type the longest sequence, and what becomes of longer ones",
-        id="packing.max-length",
+        "type the longest sequence, and what becomes of longer ones",
+        show=True,
     ),
-    Binding(
+    key(
+        "packing.leak-test",
         "k",
         "leak_test",
         "leak test",
-        tooltip="run the leak test on the model now, or end it",
-        id="packing.leak-test",
+        "run the leak test on the model now, or end it",
+        show=True,
     ),
-    Binding(
-        "tab",
-        "pane(1)",
-        "next pane",
-        show=False,
-        priority=True,
-        tooltip="bins, strategies, max_length",
-        id="packing.pane",
-    ),
-    Binding(
-        "shift+tab",
-        "pane(-1)",
-        "pane before",
-        show=False,
-        priority=True,
-        tooltip="the other way round",
-        id="packing.pane-before",
-    ),
-    Binding(
+    key(
+        "packing.back",
         "escape",
         "back",
         "back",
-        show=False,
-        tooltip="one layer out: out of the bin; the recipe's max_length again",
-        id="packing.back",
+        "one layer out: out of the bin; the recipe's max_length again",
     ),
-    Binding(
-        "d",
-        "row",
-        "row on Data",
-        show=False,
-        tooltip="the sequence under the cursor, on the Data screen",
-        id="packing.row",
-    ),
-    Binding(
-        "a",
-        "attention",
-        "attention",
-        show=False,
-        tooltip="which token of the bin sees which",
-        id="packing.attention",
-    ),
-    Binding(
-        "right",
-        "step(1, 0)",
-        "right",
-        show=False,
-        tooltip="try a longer max_length; in a bin the next token",
-        id="packing.right",
-    ),
-    Binding(
-        "left",
-        "step(-1, 0)",
-        "left",
-        show=False,
-        tooltip="try a shorter max_length; in a bin the token before",
-        id="packing.left",
-    ),
-    Binding(
+    key("packing.row", "d", "row", "row on Data", "the sequence under the cursor, on the Data screen"),
+    key("packing.attention", "a", "attention", "attention", "which token of the bin sees which"),
+    key("packing.right", "right", "step(1)", "right", "try a longer max_length; in a bin the next token"),
+    key("packing.left", "left", "step(-1)", "left", "try a shorter max_length; in a bin the token before"),
+    key(
+        "packing.double",
         "plus,equals_sign",
         "double(1)",
         "double",
-        show=False,
-        tooltip="try the next power of two for max_length",
-        id="packing.double",
+        "try the next power of two for max_length",
     ),
-    Binding(
-        "minus",
-        "double(-1)",
-        "halve",
-        show=False,
-        tooltip="try the power of two before",
-        id="packing.halve",
-    ),
-    Binding(
+    key("packing.halve", "minus", "double(-1)", "halve", "try the power of two before"),
+    key(
+        "packing.sequence",
         "right_square_bracket,n",
         "turn(1)",
         "next sequence",
-        show=False,
-        tooltip="first token of the bin's next sequence",
-        id="packing.sequence",
+        "first token of the bin's next sequence",
     ),
-    Binding(
+    key(
+        "packing.sequence-before",
         "left_square_bracket,p",
         "turn(-1)",
         "sequence before",
-        show=False,
-        tooltip="first token of the sequence before",
-        id="packing.sequence-before",
+        "first token of the sequence before",
     ),
-    Binding(
-        "space",
-        "spaces",
-        "spaces",
-        show=False,
-        tooltip="spaces and line breaks as symbols",
-        id="packing.spaces",
-    ),
-    Binding(
-        "r",
-        "reload",
-        "read again",
-        show=False,
-        tooltip="read the recipe and the data again",
-        id="packing.reload",
-    ),
-    Binding("down", "step(0, 1)", "down", show=False, tooltip="next bin, strategy, line", id="packing.down"),
-    Binding("up", "step(0, -1)", "up", show=False, tooltip="the one before", id="packing.up"),
-    Binding(
-        "pagedown", "page(1)", "page down", show=False, tooltip="a screenful down", id="packing.page-down"
-    ),
-    Binding("pageup", "page(-1)", "page up", show=False, tooltip="a screenful up", id="packing.page-up"),
-    Binding("home", "edge(False)", "home", show=False, tooltip="the first", id="packing.home"),
-    Binding("end", "edge(True)", "end", show=False, tooltip="the last", id="packing.end"),
+    key("packing.spaces", "space", "spaces", "spaces", "spaces and line breaks as symbols"),
+    key("packing.reload", "r", "reload", "read again", "read the recipe and the data again"),
+    *movement("packing", "bins, strategies, max_length", letters=False),
 ]
 
-ACTIONS = frozenset(parse(binding.action)[1] for binding in BINDINGS if isinstance(binding, Binding))
+ACTIONS = actions_of(BINDINGS)
 """What the keys do, by name."""
 
 # What can be done while no dataset is open, and what needs bins.

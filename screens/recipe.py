@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from asyncio import to_thread
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
+from textual.timer import Timer
 from textual.widget import Widget
 
 from . import recipe_view as view
-from .frame import Frame
+from .pace import Looks
+from .panes import Panes
 from .recipe_empty import OffersPane
 from .recipe_facts import Facts
 from .recipe_form import Form
 from .recipe_keys import ACTIONS, BINDINGS, OF_FIELD, WITHOUT_RECIPE
 from .recipe_offers import Offer, take
 from .recipe_text import TextPane
+from .recipe_value import Said
 from .recipe_view import PANES, Pane
 from .widgets.difference_list import DifferenceList
 from .widgets.line_list import LineList
@@ -34,15 +38,18 @@ if TYPE_CHECKING:
     from .open_recipe import OpenRecipe
 
 OUTSIDE_SECONDS = 1.0
+# Between two keys of one that is held at the most, and between two fields whose words are shown meanwhile.
+FIELD_SECONDS = 0.06
 
 
-class RecipeScreen(Frame):
+class RecipeScreen(Panes[Pane]):
     """The form; beside it what it means here, the field, the text and what differs."""
 
     MODE = "recipe"
     CSS_PATH = ["recipe.tcss", "choices.tcss"]
-    AUTO_FOCUS = ""
     BINDINGS = BINDINGS
+    ACTIONS = ACTIONS
+    panes = PANES
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +62,10 @@ class RecipeScreen(Frame):
         self._against: tuple[str, Comparable] | None = None
         self._panels = {name: Panel(id=name) for name in ("subject", "meaning", "about")}
         self._boxes = {name: Vertical(id=f"{name}-pane") for name in ("meaning", "about", "difference")}
-        self._applicable: tuple[bool, ...] = ()
+        self._looks = Looks(self, self._facts.follow)
+        self._field_timer: Timer | None = None
+        self._is_held = False
+        self._moved_at = float("-inf")
 
     def compose_body(self) -> ComposeResult:
         """Subject; the form, what it means, the field; the text and what differs."""
@@ -128,8 +138,8 @@ class RecipeScreen(Frame):
         """The keys follow by themselves."""
 
     def follow(self) -> None:
-        """More is known of the data."""
-        self._facts.follow()
+        """Follow the analysis, but not too often: each look is a forecast."""
+        self._looks.soon()
 
     # -- showing
 
@@ -138,7 +148,7 @@ class RecipeScreen(Frame):
         made = self._made
         self.set_class(made is None, "-empty")
         if made is None:
-            self._refresh_keys()
+            self._show_keys()
             return
         problems = made.problems
         self._form.show(problems, self._findings)
@@ -147,7 +157,7 @@ class RecipeScreen(Frame):
         if self._boxes["difference"].display:
             self._show_difference(made)
         self._show_field()
-        self._refresh_keys()
+        self._show_keys()
 
     @property
     def _findings(self) -> tuple[Finding, ...]:
@@ -172,7 +182,21 @@ class RecipeScreen(Frame):
         self._panels["subject"].show(subject)
 
     @on(LineList.Moved, "#fields")
-    @on(Form.Said)
+    def _moved(self) -> None:
+        """While a key is held the list comes before the words on its field, which follow in steps."""
+        held, self._is_held = self._is_held, False
+        if not held:
+            self._show_field()
+            return
+        self._looks.move()
+        if self._field_timer is None:
+            self._field_timer = self.set_timer(FIELD_SECONDS, self._show_late_field)
+
+    def _show_late_field(self) -> None:
+        self._field_timer = None
+        self._show_field()
+
+    @on(Said)
     def _show_field(self) -> None:
         """The field under the cursor."""
         made, row = self._made, self._form.row
@@ -194,56 +218,39 @@ class RecipeScreen(Frame):
         pane.border_title = f"difference from {name}{same}"
         pane.border_subtitle = "c chooses another" if self._pane == "difference" else ""
 
-    def _refresh_keys(self) -> None:
-        applicable = self._made is not None, self._pane == "form"
-        if applicable != self._applicable:
-            self._applicable = applicable  # only then: the footer is made anew, which takes a while
-            self.refresh_bindings()
+    def _show_keys(self) -> None:
+        self._refresh_keys(self._made is not None, self._pane == "form")
 
-    def on_resize(self, event: events.Resize) -> None:
-        """Other parts may have room now, the same ones another width."""
-        self.call_after_refresh(self._show)
-
-    # -- where the keys go
-
-    @property
-    def _pane(self) -> Pane:
-        return next((pane for pane in PANES if self.has_class(f"-at-{pane}")), "form")
+    # -- keys
 
     def _target(self, pane: Pane) -> Widget:
+        if self._made is None:
+            return self._empty.list
         return {"form": self._form.target, "yaml": self._text.editor, "difference": self._difference}[pane]
 
     def _go_to_pane(self, pane: Pane) -> None:
         if self._pane == "yaml" and pane != "yaml":
             self._text.flush()
-        self._mark_pane(pane)
-        target = self._empty.list if self._made is None else self._target(pane)
-        target.focus()
-        self.call_after_refresh(target.focus)  # what was hidden until now can take it once it is laid out
-        self.call_after_refresh(self._show)
+        super()._go_to_pane(pane)
 
-    def _mark_pane(self, pane: Pane) -> None:
-        kept = {name for name in self.classes if not name.startswith("-at-")}
+    def _classes_at(self, pane: Pane) -> set[str]:
+        kept = super()._classes_at(pane)
         if pane == "yaml":
             kept.discard("-with-difference")
         elif pane == "difference":
             kept.add("-with-difference")
-        self.set_classes(kept | {f"-at-{pane}"})  # at once: each class that changes costs a look at all
+        return kept
 
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """A click leads to another pane."""
-        for pane in PANES:
-            if event.widget is self._target(pane) and pane != self._pane and self._made is not None:
-                self._mark_pane(pane)
-                self.call_after_refresh(self._show)
+    @property
+    def _cursor(self) -> LineList:
+        if self._made is None:
+            return self._empty.list
+        return self._difference if self._pane == "difference" else self._form.list
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what applies now is shown and works."""
-        if action not in ACTIONS or not self.is_attached:
-            return True
+    def _applies(self, action: str) -> bool:
         if self._made is None:
             return action in WITHOUT_RECIPE
-        if action in ("pane", "yaml", "difference") and self._form.is_typing:
+        if action == "take" or (action in ("pane", "yaml", "difference") and self._form.is_typing):
             return False
         if action == "back":
             return self._pane != "form" or self._form.can_go_back
@@ -251,29 +258,17 @@ class RecipeScreen(Frame):
             return self._pane != "yaml"
         return action not in OF_FIELD or self._pane == "form"
 
-    # -- keys
-
-    @property
-    def _list(self) -> LineList:
+    def can_apply(self, action: str) -> bool:
+        """Without a recipe there is little to do but open one; with one nothing is offered."""
         if self._made is None:
-            return self._empty.list
-        return self._difference if self._pane == "difference" else self._form.list
-
-    def action_pane(self, step: int) -> None:
-        """Form, text, difference, and round again."""
-        self._go_to_pane(PANES[(PANES.index(self._pane) + step) % len(PANES)])
+            return action not in ACTIONS or action in WITHOUT_RECIPE
+        return action != "take"
 
     def action_move(self, lines: int) -> None:
         """Up or down."""
-        self._list.move(lines)
-
-    def action_page(self, pages: int) -> None:
-        """A screenful."""
-        self._list.page(pages)
-
-    def action_edge(self, end: bool) -> None:
-        """The first or the last."""
-        self._list.edge(end)
+        now = time.monotonic()
+        self._is_held, self._moved_at = now - self._moved_at < FIELD_SECONDS, now
+        super().action_move(lines)
 
     def action_yaml(self) -> None:
         """The text, to be edited."""
@@ -291,15 +286,17 @@ class RecipeScreen(Frame):
         """A value further away."""
         self._form.step(direction, far=True)
 
-    @on(LineList.Chosen, "#fields")
     @on(LineList.Chosen, "#offers")
-    def action_enter(self) -> None:
-        """Type a value, flip a switch; open what is offered."""
+    def action_take(self) -> None:
+        """Open what is offered."""
         offer = self._empty.list.offer
-        if self._made is None:
-            if offer is not None:
-                take(self.app, offer)
-        elif self._pane == "form":
+        if offer is not None:
+            take(self.app, offer)
+
+    @on(LineList.Chosen, "#fields")
+    def action_enter(self) -> None:
+        """Type a value, flip a switch; choose another to compare with."""
+        if self._pane == "form":
             self._form.enter()
         elif self._pane == "difference":
             self.action_compare()

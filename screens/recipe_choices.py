@@ -31,6 +31,8 @@ THE_FILE = "file"
 class SaveAs(Dialog[str | None]):
     """A path; what is there already is written over by a second Enter. Gives the path that was written."""
 
+    CSS_PATH = "recipe_boxes.tcss"
+
     def __init__(self, made: OpenRecipe, here: Path) -> None:
         super().__init__()
         self._made, self._here = made, here
@@ -89,7 +91,7 @@ class SaveAs(Dialog[str | None]):
 
 def suggested(made: OpenRecipe, here: Path) -> str:
     """A name to save under: the file's own, or one that is not taken here."""
-    if made.saved is not None and not made.saved.ready:
+    if made.has_own_file:
         return made.name
     stem = Path(made.name).name.removesuffix(".yaml")
     names = [f"{stem}.yaml", *(f"{stem}-{number}.yaml" for number in range(2, 100))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,17 +19,35 @@ _ROWS = (".jsonl", ".json", ".csv", ".parquet", ".gz", ".zst", ".txt")
 def completions(field: FieldInfo, text: str, base: Path) -> list[str]:
     """Texts that begin as `text`; relative paths are relative to `base`."""
     if field.kind == "choice":
-        return [choice for choice in field.choices if choice.startswith(text)]
+        return starting_with(text, field.choices)
     if field.kind in ("path", "sources"):
         return paths(text, base)
     if field.kind == "model":
-        if text.startswith(("/", "./", "../", "~")):
-            return paths(text, base, folders=True)
-        known = [name for name in cached_models() if name.lower().startswith(text.lower())]
-        return (known + [f"./{name}" for name in paths(text, base, folders=True)])[:MOST]
+        return models(text, base)
     if field.or_text and isinstance(field.default, str) and field.default.startswith(text):
         return [field.default]
     return []
+
+
+def starting_with(text: str, choices: Iterable[str]) -> list[str]:
+    """The choices that begin as `text`, in upper or lower case."""
+    return [choice for choice in choices if choice.casefold().startswith(text.casefold())]
+
+
+def models(text: str, base: Path) -> list[str]:
+    """Hub ids of models at hand, then folders."""
+    if text.startswith(("/", "./", "../", "~")):
+        return paths(text, base, folders=True)
+    known = starting_with(text, cached_models())
+    return (known + [f"./{name}" for name in paths(text, base, folders=True)])[:MOST]
+
+
+def gpus(text: str) -> list[str]:
+    """Names of GPUs that have all words of `text`, the largest first."""
+    from sftui.memory.gpus import sizes
+
+    words = text.casefold().split()
+    return [name for name, _ in sizes() if all(word in name.casefold() for word in words)]
 
 
 def paths(text: str, base: Path, *, folders: bool = False) -> list[str]:

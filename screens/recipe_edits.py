@@ -17,7 +17,6 @@ from sftui.recipe_file import resolve_paths
 from sftui.recipe_merge import ABSENT, merged
 from sftui.recipe_override import get, put
 from sftui.recipe_save import as_override
-from sftui.recipe_saved import Saved
 from sftui.recipe_tree import expand_sources, same
 
 _WHOLE = 1e15  # floats up to here are whole numbers to the last digit
@@ -75,26 +74,11 @@ def as_written(key: str, value: Any, read: Document | None) -> Any:
     return REMOVED if is_default and default is not None else value
 
 
-def write_new(path: str, document: Document, *, overwrite: bool = False) -> Saved:
-    """Write a document that has no file yet. Raises InputError."""
-    from sftui.recipe_disk import folder_held, replace_text
-    from sftui.recipe_moved import moved
-
-    target = Path(path).expanduser().absolute()
-    if target.is_dir():
-        raise InputError("is a directory: expected the name of a file (.yaml)", file=path)
-    if not target.parent.is_dir():
-        raise InputError(f"there is no directory {str(target.parent)!r}", file=path)
-    if target.exists() and not overwrite:
-        raise InputError("is there already", file=path, hint="choose another name, or overwrite it")
-    with folder_held(target.parent, path):
-        replace_text(target.resolve(), moved(document, target.parent).text, path)
-    return Saved(path)
-
-
 def as_typed(key: str, value: Any) -> str:
-    """A change as it is given on the command line."""
-    return as_override(key, str(value).lower() if isinstance(value, bool) else value)
+    """A change as a person gives it on the command line: `adapter.lora_alpha=64`, which is a float."""
+    if isinstance(value, bool):
+        return as_override(key, str(value).lower())
+    return as_override(key, int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def recipe_of(values: Mapping[str, Any], base: Path | None) -> Recipe:

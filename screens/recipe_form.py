@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -21,6 +19,7 @@ from . import recipe_view as view
 from .recipe_keys import OF_LIST
 from .recipe_rows import Row, place_of, rows_of, signs_of
 from .recipe_search import found_keys
+from .recipe_value import FieldInput, Said
 from .widgets.form_list import FormList
 from .widgets.line_list import LineList
 from .widgets.value_input import ValueInput
@@ -45,25 +44,19 @@ class Form(Vertical):
 
     app: Workbench
 
-    class Said(Message):
-        """There are other words on the field: see `words`."""
-
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.list = Fields(id="fields")
         self._search = Input(placeholder="a field's name, or a word of its help", compact=True, id="search")
         self._search.display = False
-        self._input = ValueInput(id="value")
+        self._input = FieldInput(id="value")
         self._made: OpenRecipe | None = None
         self._problems: Sequence[Problem] = ()
         self._findings: Sequence[Finding] = ()
         self._unfolded: set[str] = set()
         self._only_changed = False
         self._found: tuple[str, ...] | None = None
-        self._typed: tuple[str, FieldInfo] | None = None
-        self._typed_at: int | None = None
-        self._refusal: str | None = None
-        self._offered: list[str] = []
+        self._shown: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         """The search, the lines, and the input over them."""
@@ -86,13 +79,17 @@ class Form(Vertical):
             return
         self._problems, self._findings = problems, findings
         found = None if self._found is None else frozenset(self._found)
-        rows = rows_of(made, unfolded=self._unfolded, only_changed=self._only_changed, wanted=found)
+        shown = made.values, made.read, made.saved, frozenset(self._unfolded), self._only_changed, found
+        rows = self.list.rows
+        if shown != self._shown:  # a forecast says something beside the values, and leaves them
+            self._shown = shown
+            rows = rows_of(made, unfolded=self._unfolded, only_changed=self._only_changed, wanted=found)
         said = {finding.key: finding.severity for finding in reversed(findings)}
         said |= {problem.key or "": "error" for problem in problems}
         self.list.show(rows, signs_of(said, rows))
         self.border_subtitle = f"{len(made.unsaved)} unsaved: S saves" if made.unsaved else ""
-        shown = "only what differs from the defaults: o shows all" if self._only_changed else "recipe"
-        self.border_title = shown if self._found is None else "found: Esc shows all"
+        title = "only what differs from the defaults: o shows all" if self._only_changed else "recipe"
+        self.border_title = title if self._found is None else "found: Esc shows all"
 
     @property
     def row(self) -> Row | None:
@@ -107,15 +104,13 @@ class Form(Vertical):
     @property
     def is_typing(self) -> bool:
         """Whether a value is being typed."""
-        return self._typed is not None
+        return self._input.is_open
 
     def words(self) -> Content:
         """Of the field under the cursor; while it is typed, of what is typed."""
-        if self._typed is not None:
-            return view.typing_words(self._typed[1], self._refusal, self._offered[:12], self._input.value)
+        if self._input.is_open:
+            return self._input.words()
         row = self.row
-        if self._refusal is not None:
-            return Content.styled(self._refusal, "$text-warning")
         here = self.list.cursor
         problems = [one for one in self._problems if place_of(one.key or "", self.list.rows) == here]
         findings = [one for one in self._findings if place_of(one.key, self.list.rows) == here]
@@ -132,8 +127,7 @@ class Form(Vertical):
 
     @on(LineList.Moved)
     def _moved(self) -> None:
-        if self._typed_at != self.list.cursor:
-            self._refusal = None
+        if self._input.at != self.list.cursor:
             self._leave_input()
 
     # -- changes
@@ -146,7 +140,6 @@ class Form(Vertical):
             self.app.notify(str(error), severity="error", timeout=8, markup=False)
 
     def _edit(self, key: str, value: Any) -> None:
-        self._refusal = None
         self.attempt(lambda: self.app.opened.edit(key, value))
 
     def step(self, direction: int, *, far: bool) -> None:
@@ -268,22 +261,16 @@ class Form(Vertical):
         return any(row.kind == "add" and row.key == key for row in self.list.rows)
 
     def _open_input(self, key: str, field: FieldInfo, text: str) -> None:
-        self._typed, self._refusal, self._offered = (key, field), None, []
-        self._typed_at = self.list.cursor
+        made = self._made
+        base = Path.cwd() if made is None or made.document.base is None else made.document.base
         self._place_input()
-        self._input.add_class("-open")
-        with self.prevent(Input.Changed):
-            self._input.value = text
-        self._input.cursor_position = len(text)
-        self.screen.set_focus(self._input)  # at once: the next key is of the value
-        self._complete(text)
+        self._input.open(key, field, text, at=self.list.cursor, base=base)
         self._say()
 
     def _place_input(self) -> None:
         """Over the value under the cursor."""
         column, line, width = self.list.value_region()
-        self._input.styles.offset = (column, self.list.region.y - self.content_region.y + line)
-        self._input.styles.width = width
+        self._input.place(column, self.list.region.y - self.content_region.y + line, width)
 
     def on_resize(self) -> None:
         """The value that is typed stands elsewhere now."""
@@ -291,66 +278,26 @@ class Form(Vertical):
             self.call_after_refresh(self._place_input)
 
     def _leave_input(self) -> None:
-        if self._typed is None:
-            return
-        self._typed = self._typed_at = self._refusal = None
-        self._input.remove_class("-open")
-        self.list.focus()
+        if self._input.is_open:
+            self._input.close()
+            self.list.focus()
 
     @on(ValueInput.Left)
     def _left(self) -> None:
         self._leave_input()
         self._say()
 
-    @on(Input.Changed, "#value")
-    def _changed(self, event: Input.Changed) -> None:
-        event.stop()
-        self._refusal = self._parsed(event.value)[1]
-        self._complete(event.value)
-        self._say()
-
     @on(Input.Submitted, "#value")
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        if self._typed is None:
-            return
-        key, _ = self._typed
-        value, problem = self._parsed(event.value)
-        if problem is not None:
-            self._refusal = problem
-            self._say()
-            return
-        self._leave_input()
-        self._edit(key, value)
-
-    def _parsed(self, text: str) -> tuple[Any, str | None]:
-        """The value that a text means, or why it means none."""
-        from sftui.recipe_values import parse_value
-
-        if self._typed is None:
-            return None, None
-        try:
-            return parse_value(self._typed[1], text), None
-        except InputError as error:
-            return None, error.problem
-
-    @work(exclusive=True, group="completions")
-    async def _complete(self, text: str) -> None:
-        from .recipe_completion import completions
-
-        typed, made = self._typed, self._made
-        if typed is None or made is None:
-            return
-        base = made.document.base or Path.cwd()
-        found = await asyncio.to_thread(completions, typed[1], text, base)
-        if typed is self._typed and found != self._offered:
-            self._offered = found
-            self._input.offer(found)
-            self._say()
+        taken = self._input.take()
+        if taken is not None:
+            self.list.focus()
+            self._edit(*taken)
 
     def _say(self) -> None:
         """The words beside are others."""
-        self.post_message(self.Said())
+        self.post_message(Said())
 
     # -- what is left of the list
 

@@ -6,12 +6,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from sftui.errors import InputError
 from sftui.printable import printable
 
 if TYPE_CHECKING:
     from .app import Workbench
     from .open_recipe import OpenRecipe
+    from .recipe_new import Made
 
 MOST_FILES, MOST_RUNS = 8, 8
 MOST_BYTES = 100_000  # of a file that may be a recipe
@@ -82,13 +82,7 @@ def opened(offer: Offer) -> OpenRecipe:
     if offer.kind == "run":
         from sftui.runs.directory import RunDirectory
 
-        run = RunDirectory(Path(offer.value))
-        try:
-            text = run.recipe_file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot be read: {error}", file=run.recipe_file) from None
-        # In no file: what a run was started with stays as it is.
-        return OpenRecipe.of_text(f"{run.id}.yaml", text, None)
+        return OpenRecipe.of_run(RunDirectory(Path(offer.value)))
     if offer.kind == "demo":
         from sftui import demo
         from sftui.recipe_document import Document
@@ -97,7 +91,7 @@ def opened(offer: Offer) -> OpenRecipe:
         document = Document(file.read_text(encoding="utf-8"), "demo.yaml", file.parent)
         # Its model and rows lie within sftui; its runs must not.
         document = document.with_value("output_dir", offer.value)
-        return OpenRecipe.of_text("demo.yaml", document.text, file.parent)
+        return OpenRecipe.of_text("demo.yaml", document.text, file.parent, is_copy=True)
     return OpenRecipe.of_file(offer.value)
 
 
@@ -109,7 +103,7 @@ def take(app: Workbench, offer: Offer) -> None:
         if offer.kind == "new":
             from .recipe_new import NewRecipe
 
-            app.push_screen(NewRecipe(Path.cwd()), made)
+            app.push_screen(NewRecipe(Path.cwd(), app.folder), made_new)
             return
         found: list[OpenRecipe] = []
         app.attempt(lambda: found.append(opened(offer)), lambda: made(found[0]))
@@ -117,6 +111,13 @@ def take(app: Workbench, offer: Offer) -> None:
     def made(recipe: OpenRecipe | None) -> None:
         if recipe is not None:
             app.opened.open(recipe)
+
+    def made_new(answer: Made | None) -> None:
+        if answer is not None:
+            app.memory_device = answer.named
+            made(answer.recipe)
+            if not answer.fits:
+                app.notify("no way was found to make it fit: see its first lines", severity="warning")
 
     def answered(yes: bool | None) -> None:
         if yes:

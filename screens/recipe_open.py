@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 class OpenChoice(Dialog[Offer | None]):
     """The recipes that can be opened."""
 
+    CSS_PATH = "recipe_boxes.tcss"
     app: Workbench
     BINDINGS = [
         Binding("enter", "choose", "open", show=False, id="open.choose"),

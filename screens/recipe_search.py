@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 
 def found_keys(made: OpenRecipe, text: str) -> tuple[str, ...]:
-    """The keys of the fields that a text finds, the best first, with those of each source."""
+    """The keys of the fields that a text finds, the best first, with those of each source.
+
+    Fields whose help has the words are found where no field has them in its key.
+    """
     from sftui.recipe_fields import FIELDS, search, source_fields
 
     fields = list(FIELDS)
@@ -17,4 +20,13 @@ def found_keys(made: OpenRecipe, text: str) -> tuple[str, ...]:
         value = made.value(key)
         for index in range(len(value) if isinstance(value, list) else 0):
             fields += source_fields(key, index)
-    return tuple(field.key for field in search(text, fields))
+    found = [field.key for field in search(text, fields)]
+    words = text.lower().replace("_", " ").replace(".", " ").split()
+    return tuple(key for key in found if _is_said_by(key, words)) or tuple(found)
+
+
+def _is_said_by(key: str, words: list[str]) -> bool:
+    """Whether the key has all words: `rate` and `lr` are of `training.learning_rate`."""
+    parts = key.lower().rpartition(".")[2].split("_")
+    initials = "".join(part[:1] for part in parts)
+    return all(word in key.lower() or word == initials for word in words)

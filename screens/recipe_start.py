@@ -63,6 +63,7 @@ def ask_to_start(app: Workbench) -> None:
 class StartRun(Dialog["RunDirectory | None"]):
     """Model, method, data, steps, tokens, time, memory and findings. Gives the run that was started."""
 
+    CSS_PATH = "recipe_boxes.tcss"
     app: Workbench
     BINDINGS = [
         Binding("enter", "start", "start", show=False, id="start.start"),

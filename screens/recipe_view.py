@@ -223,22 +223,27 @@ def bounds(field: FieldInfo) -> str:
         return " | ".join(field.choices)
     low, high = field.minimum, field.maximum
     if low is not None and high is not None and not field.above_minimum and not field.below_maximum:
-        return f"{low:g} to {high:g}"
-    words = []
-    if low is not None:
-        words.append(f"{'above' if field.above_minimum else 'at least'} {low:g}")
-    if high is not None:
-        words.append(f"{'below' if field.below_maximum else 'at most'} {high:g}")
+        words = [f"{low:g} to {high:g}"]
+    else:
+        words = []
+        if low is not None:
+            words.append(f"{'above' if field.above_minimum else 'at least'} {low:g}")
+        if high is not None:
+            words.append(f"{'below' if field.below_maximum else 'at most'} {high:g}")
     if field.optional:
         words.append("or null")
     return " ".join(words)
 
 
-def typing_words(field: FieldInfo, problem: str | None, offered: Sequence[str], typed: str) -> Content:
-    """While a value is typed: what is wrong with it, or what it can be completed to."""
+def typing_words(
+    field: FieldInfo, problem: str | None, offered: Sequence[str], typed: str, *, before: str
+) -> Content:
+    """While a value is typed: what is wrong with it and what holds meanwhile, what it can be completed to."""
     parts: list[Content] = []
     if problem is not None:
-        parts.append(Content.styled(f"✗ {printable_lines(problem)}", "$text-error"))
+        words = Content.styled(f"✗ {printable_lines(problem)}", "$text-error")
+        holds = f"; {field.name} stays {printable(before)}" if before else ""
+        parts.append(Content.assemble(words, (holds, MUTED)))
     if offered:
         shown = [printable(each) for each in offered if each != typed]
         if shown:

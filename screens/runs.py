@@ -8,7 +8,6 @@ from pathlib import Path
 
 from textual import events, on, work
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import DataTable, Input
@@ -22,6 +21,7 @@ from sftui.runs.status import Status
 from sftui.words import count, duration, number, size
 
 from .frame import Frame
+from .keys import key
 from .run_columns import WIDTHS, Layout, cut, layout
 from .widgets.panel import Panel
 from .widgets.state import state_text
@@ -36,29 +36,22 @@ class RunsScreen(Frame):
     CSS_PATH = "runs.tcss"
     BINDINGS = [
         # Before the table's own, which does the same but is not shown.
-        Binding(
-            "enter",
-            "open",
-            "open",
-            key_display="Enter",
-            tooltip="watch the run",
-            priority=True,
-            id="runs.open",
-        ),
-        Binding("r", "resume", "resume", tooltip="go on after its last checkpoint", id="runs.resume"),
-        Binding("X", "stop", "stop", tooltip="let it finish its step, save and end", id="runs.stop"),
-        Binding("D", "delete", "delete", tooltip="remove the run and all its files", id="runs.delete"),
-        Binding(
+        key("runs.open", "enter", "open", "open", "watch the run", show=True, first=True),
+        key("runs.resume", "r", "resume", "resume", "go on after its last checkpoint", show=True),
+        key("runs.stop", "X", "stop", "stop", "let it finish its step, save and end", show=True),
+        key("runs.delete", "D", "delete", "delete", "remove the run and all its files", show=True),
+        key(
+            "runs.filter",
             "slash",
             "filter",
             "filter",
-            tooltip="show only runs whose name or state matches",
-            id="runs.filter",
+            "show only runs whose name or state matches",
+            show=True,
         ),
-        Binding("j", "move(1)", "down", show=False, tooltip="next run", id="runs.down"),
-        Binding("k", "move(-1)", "up", show=False, tooltip="run before", id="runs.up"),
-        Binding("y", "copy", "copy path", show=False, tooltip="copy the path of the run", id="runs.copy"),
-        Binding("escape", "clear", "all runs", show=False, tooltip="show all runs again", id="runs.clear"),
+        key("runs.down", "j", "move(1)", "down", "next run"),
+        key("runs.up", "k", "move(-1)", "up", "run before"),
+        key("runs.copy", "y", "copy", "copy path", "copy the path of the run"),
+        key("runs.clear", "escape", "clear", "all runs", "show all runs again"),
     ]
 
     def __init__(self) -> None:

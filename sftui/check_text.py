@@ -14,6 +14,7 @@ from sftui.json_text import json_text
 from sftui.printable import printable
 from sftui.recipe import Recipe
 from sftui.rows_progress import rows_progress
+from sftui.words import counted
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -144,8 +145,8 @@ def _side(side: Side, overview: Overview) -> Text:
     )
     share = 100 * overview.trained_tokens / overview.tokens if overview.tokens else 0.0
     text.append(f"{name}: ", style="bold")
-    text.append(f"{_some(overview.rows, 'row')} ({formats or 'none readable'}), ")
-    text.append(f"{_some(overview.sequences, 'sequence')}, {overview.tokens:,} tokens, ")
+    text.append(f"{counted(overview.rows, 'row')} ({formats or 'none readable'}), ")
+    text.append(f"{counted(overview.sequences, 'sequence')}, {overview.tokens:,} tokens, ")
     text.append(f"{overview.trained_tokens:,} trained ({share:.0f}%)\n")
     if overview.used is not None:
         text.append(f"  {_used('evaluated' if side == 'eval' else 'trained on', overview.used)}\n")
@@ -167,13 +168,9 @@ def _side(side: Side, overview: Overview) -> Text:
 
 def _used(name: str, used: Used) -> str:
     return (
-        f"{name}: {_some(used.sequences, 'sequence')} of {_some(used.rows, 'row')}, {used.tokens:,} tokens, "
-        f"{used.trained_tokens:,} trained"
+        f"{name}: {counted(used.sequences, 'sequence')} of {counted(used.rows, 'row')}, "
+        f"{used.tokens:,} tokens, {used.trained_tokens:,} trained"
     )
-
-
-def _some(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def verdict(findings: tuple[Finding, ...]) -> int:

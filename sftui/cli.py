@@ -230,6 +230,8 @@ def _recipes(options: argparse.Namespace) -> int:
         ready = recipes_text.list_ready()
         print(recipes_text.as_json(ready) if options.json else recipes_text.as_text(ready))
         return 0
+    if words == ["show"]:
+        raise InputError("no name is given: expected sftui recipes show NAME", hint=recipes_text.names())
     if words[0] != "show" or len(words) != 2:
         raise InputError(f"found {' '.join(words)}: expected sftui recipes, or sftui recipes show NAME")
     if options.json:

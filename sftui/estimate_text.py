@@ -23,7 +23,7 @@ from sftui.memory.notes import notes
 from sftui.memory.shape import ModelShape
 from sftui.memory.why import Reason, why
 from sftui.recipe import Recipe
-from sftui.words import count, share, size
+from sftui.words import count, counted, share, size
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -190,8 +190,8 @@ def _rows(found: Answer) -> str:
     recipe, length = found.recipe, f"{found.length:,} tokens"
     number = recipe.training.per_device_train_batch_size
     if recipe.data.packing != "none":
-        return f"micro-batch: {number:,} {'bin' if number == 1 else 'bins'} of {length}"
-    rows = f"micro-batch: {number:,} {'row' if number == 1 else 'rows'} of {length}"
+        return f"micro-batch: {counted(number, 'bin')} of {length}"
+    rows = f"micro-batch: {counted(number, 'row')} of {length}"
     if found.length_from == "data":
         return f"{rows}, the longest of the data"
     return f"{rows} (data.max_length; shorter rows take less)"
@@ -226,12 +226,12 @@ def _device(found: Answer) -> Iterator[tuple[str, str]]:
     """What that is on the device."""
     around, device = found.band, found.device
     if around.runs:
-        runs = f"{around.runs} run{'' if around.runs == 1 else 's'} measured on this device"
+        runs = f"{counted(around.runs, 'run')} measured on this device"
     else:
-        runs = "after published runs: none of this size is measured on this device"
+        runs = "after published runs: none was measured on this device"
     context = f"CUDA context {size(around.context)}" if around.context else "CUDA context not measured yet"
     low, high = size(around.low), size(around.high)
-    yield "", f"on a device: {low} to {high}, usually {size(around.typical)} ({runs}; {context})"
+    yield "", f"on a GPU: {low} to {high}, usually {size(around.typical)} ({runs}; {context})"
     for one in found.same[:_SHOWN_RUNS]:
         yield "", _measured(one, found.length)
     if device is None or found.verdict is None:

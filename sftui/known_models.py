@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -145,4 +145,4 @@ def _shape(name: str) -> ModelShape:
     assert found is not None
     shape = shape_of(found.config, file=name)
     assert isinstance(shape, ModelShape), "families of this list are known to the closed form"
-    return shape
+    return replace(shape, from_table=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sftui.errors import InputError
 from sftui.memory.device import Device
 from sftui.proposal import Proposal, propose
 from sftui.proposal.settle import Method
+from sftui.recipe_disk import place_for, write_recipe
 from sftui.rows_progress import rows_progress
 from sftui.runs import FOLDER
 from sftui.runs.rates import rates_in
+
+_HINT = "--force writes over it"
 
 
 def make(
@@ -29,8 +32,7 @@ def make(
 
     Raises InputError for what cannot be used, and for a `file` that is there already, without `force`.
     """
-    if file is not None:
-        _check_place(file, force)
+    place = None if file is None else place_for(file, overwrite=force, hint=_HINT)
     with rows_progress() as progress:
         made = propose(
             data,
@@ -38,12 +40,12 @@ def make(
             device=_device(gpu),
             method=method,
             overrides=overrides,
-            folder=None if file is None else file.absolute().parent,
+            folder=None if place is None else place.parent,
             rates=rates_in(Path(FOLDER).absolute()),
             progress=progress,
         )
     if file is not None:
-        _write(file, made.text, force)
+        write_recipe(file, made.text, overwrite=force, hint=_HINT)
     return made
 
 
@@ -54,7 +56,8 @@ def print_answer(made: Proposal, file: Path | None) -> None:
         return
     for note in made.notes:
         print(note, file=sys.stderr)
-    print(f"\nwrote {file}; next: sftui check {file}, sftui {file}, sftui train {file}", file=sys.stderr)
+    name = shlex.quote(str(file))
+    print(f"\nwrote {file}; next: sftui check {name}, sftui {name}, sftui train {name}", file=sys.stderr)
 
 
 def _device(gpu: str | None) -> Device | None:
@@ -65,20 +68,3 @@ def _device(gpu: str | None) -> Device | None:
     from sftui.devices import look
 
     return next(iter(look(Path.cwd()).devices), None)
-
-
-def _check_place(file: Path, force: bool) -> None:
-    if file.suffix not in (".yaml", ".yml"):
-        raise InputError("expected the name of a recipe (.yaml)", file=file, key="--output")
-    if not file.absolute().parent.is_dir():
-        raise InputError(f"there is no directory {str(file.parent)!r}", file=file, key="--output")
-    if file.exists() and not force:
-        raise InputError("is there already and is not written over", file=file, hint="--force does")
-
-
-def _write(file: Path, text: str, force: bool) -> None:
-    try:
-        with file.open("w" if force else "x", encoding="utf-8") as out:
-            out.write(text)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", file=file) from None

@@ -17,7 +17,7 @@ from sftui.packing_support import refusal
 from sftui.printable import printable
 from sftui.recipe import Packing, Recipe
 from sftui.rows_progress import rows_progress
-from sftui.words import remainder, share
+from sftui.words import counted, remainder, share
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -154,7 +154,7 @@ def render(answer: Answer, width: int | None = None) -> Text:
     plan = answer.packable.plan
     text = Text()
     text.append("training: ", style="bold")
-    text.append(f"{_some(plan.sequences, 'sequence')}, {plan.tokens:,} tokens, longest {plan.longest:,}\n")
+    text.append(f"{counted(plan.sequences, 'sequence')}, {plan.tokens:,} tokens, longest {plan.longest:,}\n")
     text.append(f"max_length {plan.max_length:,}: ")
     for style, line in _losses(answer):
         text.append(f"{line}\n", style=style)
@@ -245,13 +245,9 @@ def _notes(plan: Plan, heads: Container[str]) -> Iterator[str]:
         yield "lost: tokens that are not trained because a cut is just before them"
     if "per step" in heads:
         batches = plan.step_batches
-        yield f"per step: sequences in an optimizer step of {_some(batches, 'sequence')}, or bins if packed"
+        yield f"per step: sequences in an optimizer step of {counted(batches, 'sequence')}, or bins if packed"
     if "speed-up" in heads:
         yield f"speed-up: tokens computed by padded batches of {plan.batch_size:,}, over those in the bins"
         yield "speed-up: no padding is computed in bins (varlen or flash attention)"
     if not plan.of("none").exact:
         yield "~ is to be expected of batches drawn at random"
-
-
-def _some(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"

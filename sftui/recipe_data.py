@@ -68,6 +68,7 @@ class Source(Section):
             usual="null: all rows",
             unit="rows",
             step=Decades(),
+            most=10**12,
         ),
     ] = Field(None, ge=1, description="use only the first rows")
     weight: Annotated[
@@ -156,6 +157,7 @@ class DataSection(Section):
             usual="1024 to 8192: what 95 to 100 % of the rows fit in",
             unit="tokens",
             step=Multiples(64),
+            most=10**8,
         ),
     ] = Field(2048, ge=2, description="longest sequence, in tokens")
     overlength: Annotated[

@@ -12,8 +12,38 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sftui.errors import InputError
+from sftui.recipe_file import ready_recipes
 
+OVERWRITE = "choose another name, or overwrite it"
 _PATIENCE = 3.0  # seconds that another process may take to write a small file
+
+
+def place_for(path: str | Path, *, overwrite: bool = False, hint: str = OVERWRITE) -> Path:
+    """Where a recipe of that name is to be written.
+
+    Raises `InputError` for what is no recipe's name, for a folder that is not there or is that of the recipes
+    that come with sftui, and, with `hint`, for what is there already, unless `overwrite`.
+    """
+    file, target = str(path), Path(path).expanduser().absolute()
+    if target.is_dir():
+        raise InputError("is a directory: expected the name of a file (.yaml)", file=file)
+    if target.suffix not in (".yaml", ".yml"):
+        raise InputError("expected the name of a recipe (.yaml)", file=file)
+    if not target.parent.is_dir():
+        raise InputError(f"there is no directory {str(target.parent)!r}", file=file)
+    if target.parent.resolve() == ready_recipes().resolve():
+        raise InputError("is among the recipes that come with sftui: expected another folder", file=file)
+    if not overwrite and os.path.lexists(target):
+        raise InputError("is there already", file=file, hint=hint)
+    return target
+
+
+def write_recipe(path: str | Path, text: str, *, overwrite: bool = False, hint: str = OVERWRITE) -> None:
+    """Write the text of a recipe under a name of its own; raises `InputError` as `place_for` does."""
+    target = place_for(path, overwrite=overwrite, hint=hint).resolve()
+    with folder_held(target.parent, str(path)):
+        place_for(path, overwrite=overwrite, hint=hint)  # nobody has made it meanwhile
+        replace_text(target, text, str(path))
 
 
 @contextmanager

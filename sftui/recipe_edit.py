@@ -1,8 +1,9 @@
 """Edits of a recipe's text: one value set or taken out, every other line left as it is.
 
 An edit is made where the value stands, by the positions that the YAML library gives to its nodes, and
-read again: where that says something else (anchors, merge keys), it is tried once more with all aliases
-written out, and at last the whole text is written anew from its tree.
+read again. Where that says something else, because others share the value by its anchor, the anchor is
+handed on to the first of them; then all aliases are written out, and at last the whole text is written
+anew from its tree.
 """
 
 from __future__ import annotations
@@ -81,9 +82,14 @@ def _set(text: str, key: Key, value: Any, file: str) -> str:
     for depth in range(1, len(key) + 1):
         if not _holds(values, key[:depth]):
             return _step(text, key, value, file)
-    for part, change in list(_differences(get(values, key), get(wanted, key), key)):
-        text = _step(text, part, change, file)
-    return text
+    new = text
+    try:
+        for part, change in list(_differences(get(values, key), get(wanted, key), key)):
+            new = _step(new, part, change, file)
+    except InputError:
+        # What a merge key (<<) gives a section cannot be taken out of it: it is written as a whole.
+        return _step(text, key, value, file)
+    return new
 
 
 def _differences(old: Any, new: Any, key: Key) -> Iterator[tuple[Key, Any]]:
@@ -125,9 +131,9 @@ def _step(text: str, key: Key, change: Any, file: str) -> str:
     expand_sources(wanted)
     if same(tree.values, wanted):
         return text
-    for aliases in (True, False):
+    for prepared in (_as_it_is, _handed_on, _without_aliases):
         try:
-            new = _in_place(text if aliases else _without_aliases(text), key, change, wanted, file)
+            new = _in_place(prepared(text, key), key, change, wanted, file)
             if _says(new, wanted, file):
                 return new
         except (NotInPlace, InputError, YAMLError):
@@ -167,7 +173,7 @@ def _holds(tree: Any, key: Key) -> bool:
 def _in_place(text: str, key: Key, change: Any, wanted: dict[str, Any], file: str) -> str:
     page = Page(text, read_tree(text, file).node)
     if change is REMOVED:
-        return page.without(key)
+        return page.without(key, wanted)
     return page.with_value(key, wanted, insert=isinstance(change, Inserted))
 
 
@@ -178,7 +184,40 @@ def _says(text: str, wanted: dict[str, Any], file: str) -> bool:
         return False
 
 
-def _without_aliases(text: str) -> str:
+def _as_it_is(text: str, key: Key) -> str:
+    return text
+
+
+def _handed_on(text: str, key: Key) -> str:
+    """`text` in which no one shares what an edit at `key` touches.
+
+    The first alias elsewhere of each anchor there has the value in its place, and the anchor.
+    """
+    touched, within = Page(text, read_tree(text).node).touched(key)
+    starts = {_start(node) for node in touched if node.anchor}
+    root: Node = YAML(typ="rt").compose(text)
+    anchored = sorted((node for node in nodes_of(root) if node.anchor), key=_start)
+    edits: list[tuple[int, int, str]] = []
+    for token in YAML(typ="rt").scan(text):
+        begin, end = token.start_mark.index, token.end_mark.index
+        if isinstance(token, AliasToken) and begin not in within:
+            meant = [node for node in anchored if node.anchor == token.value and _start(node) < begin][-1]
+            if _start(meant) in starts:
+                starts.remove(_start(meant))
+                edits.append((begin, end, f"&{token.value} {inline(_constructed(meant), flow=True)}"))
+                edits.append((_start(meant), _start(meant) + 1 + len(token.value), ""))
+    for begin, end, new in sorted(edits, reverse=True):
+        text = text[:begin] + new + text[end:] if new else _cut_out(text, begin, end)
+    return text
+
+
+def _cut_out(text: str, begin: int, end: int) -> str:
+    """`text` without an anchor, and the blanks that set it apart."""
+    before, after = text[:begin], text[end:]
+    return before.rstrip(" ") + after if after[:1] in ("\n", "") else before + after.lstrip(" ")
+
+
+def _without_aliases(text: str, key: Key) -> str:
     """`text` with each `*alias` replaced by the value it stands for, and no `&anchor`."""
     root: Node = YAML(typ="rt").compose(text)
     anchored = sorted((node for node in nodes_of(root) if node.anchor), key=_start)
@@ -188,8 +227,7 @@ def _without_aliases(text: str) -> str:
             meant = [node for node in anchored if node.anchor == token.value and _start(node) < begin]
             text = text[:begin] + inline(_constructed(meant[-1]), flow=True) + text[end:]
         elif isinstance(token, AnchorToken):
-            before, after = text[:begin], text[end:]
-            text = before.rstrip(" ") + after if after[:1] in ("\n", "") else before + after.lstrip(" ")
+            text = _cut_out(text, begin, end)
     return text
 
 

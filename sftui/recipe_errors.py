@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from sftui.errors import InputError, shorten
 from sftui.recipe import Recipe
+from sftui.words import typed
 
 Key = tuple[str | int, ...]
 
@@ -136,7 +137,7 @@ def _sentence(details: ErrorDetails, key: Key) -> str:
         expected = "at least one item"
     elif kind == "string_too_short":
         expected = _description(key)
-    return f"found {shorten(value)}, expected {expected}"
+    return f"found {shorten(typed(value) if isinstance(value, float) else value)}, expected {expected}"
 
 
 def _description(key: Key) -> str:

@@ -54,11 +54,14 @@ class FieldInfo:
     usual: str
     unit: str
     step: Step | None  # of numbers only
+    most: float | None  # beyond it numbers are refused, which nobody means
 
     def allows(self, value: float) -> bool:
         """Whether a number is within the bounds."""
         low, high = self.minimum, self.maximum
         above = low is None or (value > low if self.above_minimum else value >= low)
+        if self.most is not None and value > self.most:
+            return False
         return above and (high is None or (value < high if self.below_maximum else value <= high))
 
 
@@ -193,9 +196,8 @@ def _at_bound(field: FieldInfo, value: float, direction: int) -> float | None:
     """The bound in that direction; past the smallest number null, where null is a value; else `value`."""
     if isinstance(field.step, Values):
         return value
-    bound, outside = (
-        (field.maximum, field.below_maximum) if direction > 0 else (field.minimum, field.above_minimum)
-    )
+    high = field.most if field.maximum is None else field.maximum
+    bound, outside = (high, field.below_maximum) if direction > 0 else (field.minimum, field.above_minimum)
     if direction < 0 and field.optional and value == bound:
         return None
     if bound is None or outside:
@@ -250,6 +252,7 @@ def _field(key: str, section: str, name: str, field: pydantic_fields.FieldInfo) 
         usual=about.usual,
         unit=about.unit,
         step=step,
+        most=about.most,
     )
 
 

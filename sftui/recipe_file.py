@@ -19,6 +19,7 @@ from sftui.recipe import Recipe
 from sftui.recipe_errors import Key, explain
 from sftui.recipe_override import get, parse_override, put
 from sftui.recipe_tree import expand_sources, plain, read_tree, require_values
+from sftui.words import typed
 
 
 def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -98,16 +99,21 @@ def dump_recipe(recipe: Recipe, comment: str = "") -> str:
     out = io.StringIO()
     for line in comment.splitlines():
         out.write(f"# {line}".rstrip() + "\n")
-    yaml.dump(_quoted(recipe.model_dump(mode="json")), out)
+    yaml.dump(_as_typed(recipe.model_dump(mode="json")), out)
     return out.getvalue()
 
 
-def _quoted(node: Any) -> Any:
-    """With quotes around texts that hold a NEL, which the library would write bare and read as a space."""
+def _as_typed(node: Any) -> Any:
+    """Whole numbers without a point, as people type them; quotes around texts that hold a NEL.
+
+    The library would write those bare, and read a space.
+    """
     if isinstance(node, dict):
-        return {_quoted(key): _quoted(value) for key, value in node.items()}
+        return {_as_typed(key): _as_typed(value) for key, value in node.items()}
     if isinstance(node, list):
-        return [_quoted(value) for value in node]
+        return [_as_typed(value) for value in node]
+    if isinstance(node, float):
+        return typed(node)
     return DoubleQuotedScalarString(node) if isinstance(node, str) and "\x85" in node else node
 
 

@@ -102,6 +102,7 @@ class AdapterSection(Section):
             when="Keep its ratio to r when you change r. Doubling it acts much like a higher learning rate.",
             usual="r to 2 r",
             step=Powers(),
+            most=1_000_000,
         ),
     ] = Field(32, gt=0, description="the update is scaled by lora_alpha / r")
     lora_dropout: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -19,6 +19,7 @@ _WIDTH = 100  # of a line, before a list is written one item a line
 _COLON = re.compile(r"[ \n]*:")
 _GAP = re.compile(r"(?:[ \t\n]+|(?<![^ \t\n])#[^\n]*)*")
 _ALIAS = re.compile(r"\*[^\s,\[\]{}]+")
+_PROPERTIES = re.compile(r"[&!][^\s,\[\]{}]*(?:[ \t]+[&!][^\s,\[\]{}]*)*")  # anchor and tag of a value
 
 
 class NotInPlace(Exception):  # noqa: N818 -- no failure: there are other ways
@@ -32,7 +33,8 @@ class Slot:
     node: Node
     head: int  # of its key or dash, of itself in brackets
     after: int  # just behind colon or dash
-    begin: int  # of the value; where it is empty, `after`
+    begin: int  # of the value, its anchor and tag included; where it is empty, `after`
+    inner: int  # just behind its anchor and tag; `begin` without them
     end: int
     alias: bool = False
 
@@ -61,21 +63,28 @@ class Page:
         slot, depth = way[-1], len(way) - 1
         in_flow = any(above.flow for above in way[:-1])
         value = get(wanted, key[:depth])
-        if depth == len(key):
-            return self._replaced(slot, value, key, in_flow)
+        if depth == len(key) or slot.alias:
+            return self._replaced(slot, value, key[:depth], in_flow)
         children = self._children(slot)
         kind: type[Node] = SequenceNode if isinstance(key[depth], int) else MappingNode
-        if isinstance(slot.node, kind) and not slot.alias and (children or (slot.flow and depth == 0)):
+        if isinstance(slot.node, kind) and (children or (slot.flow and depth == 0)):
             return self._inserted(slot, key[: depth + 1], get(wanted, key[: depth + 1]))
         if isinstance(slot.node, ScalarNode) and slot.end > slot.begin:
             value = _short(value)
         return self._replaced(slot, value, key[:depth], in_flow)
 
-    def without(self, key: Key) -> str:
-        """The text without the value at `key`, its line or lines with it, comments between them kept."""
+    def without(self, key: Key, wanted: dict[str, Any]) -> str:
+        """The text without the value at `key`, its line or lines with it, comments between them kept.
+
+        `wanted` is what the text is to say then.
+        """
         way = self._way(key)
-        if len(way) <= len(key):
-            raise NotInPlace
+        depth = len(way) - 1
+        if depth < len(key):
+            if not way[-1].alias:
+                raise NotInPlace
+            in_flow = any(above.flow for above in way[:-1])
+            return self._replaced(way[-1], get(wanted, key[:depth]), key[:depth], in_flow)
         parent, slot = way[-2:]
         siblings = self._children(parent)
         if len(siblings) == 1 and (parent.block and len(way) > 2):
@@ -97,24 +106,35 @@ class Page:
             return text[: slot.head].rstrip(" ") + kept + text[stop:]
         return text[: slot.head] + text[rest:]
 
+    def touched(self, key: Key) -> tuple[list[Node], range]:
+        """What an edit at `key` touches: the nodes on the way that are written there, and the value's own.
+
+        With the positions of the value, none where it is not written.
+        """
+        way = self._way(key)
+        last = way[-1]
+        if len(way) <= len(key) or last.alias:
+            return [slot.node for slot in way if not slot.alias], range(0)
+        within = range(last.begin, last.end)
+        parts = [node for node in nodes_of(last.node) if node.start_mark.index in within]
+        return [slot.node for slot in way[:-1]] + parts, within
+
     # -- positions
 
     def _way(self, key: Key) -> list[Slot]:
         """The values from the root to that at `key`, as far as they are there."""
         assert self._root is not None
         start = self._root.start_mark.index
-        root = Slot(self._root, start, start, start, len(self._text))
+        root = Slot(self._root, start, start, start, self._inner(self._root, start), len(self._text))
         way = [root]
         for part in key:
-            child = self._child(way[-1], part)
+            child = None if way[-1].alias else self._child(way[-1], part)
             if child is None:
                 break
             way.append(child)
         return way
 
     def _child(self, slot: Slot, part: str | int) -> Slot | None:
-        if slot.alias:
-            raise NotInPlace
         children = self._children(slot)
         if isinstance(slot.node, SequenceNode) and isinstance(part, int):
             return children[part] if part < len(children) else None
@@ -128,7 +148,7 @@ class Page:
         if not isinstance(slot.node, CollectionNode):
             return []
         found: list[Slot] = []
-        at = slot.begin + 1 if slot.flow else slot.begin
+        at = self._skip(slot.inner) + 1 if slot.flow else slot.inner
         for entry in slot.node.value:
             head = after = self._skip(at)
             node = entry
@@ -154,20 +174,21 @@ class Page:
         start, end = node.start_mark.index, node.end_mark.index
         if text[begin : begin + 1] == "*" and (start != begin):
             name = _ALIAS.match(text, begin)
-            return Slot(node, head, after, begin, name.end() if name else begin, alias=True)
+            return Slot(node, head, after, begin, begin, name.end() if name else begin, alias=True)
         if start == end:  # nothing is written
-            return Slot(node, head, after, after, after)
+            return Slot(node, head, after, after, after, after)
+        inner = self._inner(node, begin)
         if isinstance(node, ScalarNode):
-            return Slot(
-                node, head, after, begin, len(text[:end].rstrip()) if node.style in ("|", ">") else end
-            )
-        slot = Slot(node, head, after, begin, end)
-        if slot.flow:
-            return slot
-        if text[begin] in "&!":
-            raise NotInPlace
-        children = self._children(slot)
-        return Slot(node, head, after, begin, children[-1].end)
+            end = len(text[:end].rstrip()) if node.style in ("|", ">") else end
+            return Slot(node, head, after, begin, inner, end)
+        slot = Slot(node, head, after, begin, inner, end)
+        return slot if slot.flow else replace(slot, end=self._children(slot)[-1].end)
+
+    def _inner(self, node: Node, begin: int) -> int:
+        """Just behind the anchor and tag of a value; an anchor there may also be that of its first key."""
+        has = node.anchor or self._text[begin : begin + 1] == "!"
+        found = _PROPERTIES.match(self._text, begin) if has else None
+        return found.end() if found else begin
 
     def _skip(self, at: int) -> int:
         """The next position that is neither white space nor comment."""
@@ -211,7 +232,8 @@ class Page:
             first = self._line_end(slot.after)
             comments = self._comments(slot.after, end, slot.node)
             # The section may begin in the line of a dash; then there is no comment of the dash's own.
-            note = text[slot.after : first] if slot.begin > first else ""
+            behind = slot.after if slot.inner == slot.begin else slot.inner
+            note = text[behind:first] if self._skip(slot.inner) > first else ""
             return f"{text[: slot.after]} {inline(value)}{note}{comments}{text[end:]}"
         end = self._line_end(slot.end)
         comments = self._comments(slot.begin, end, slot.node) if slot.flow else ""
@@ -224,7 +246,10 @@ class Page:
                 f"{text[: slot.begin].rstrip()}{text[slot.end : end].rstrip()}{comments}{block}{text[end:]}"
             )
         gap = "" if text[slot.begin - 1].isspace() or slot.after == slot.head else " "
-        written = inline(value, flow=in_flow)
+        anchor = text[slot.begin : slot.inner]
+        # A tag says of what type the value was.
+        written = f"{anchor} " if anchor and "!" not in anchor and not slot.alias else ""
+        written += inline(value, flow=in_flow)
         return f"{text[: slot.begin]}{gap}{written}{text[slot.end : end]}{comments}{text[end:]}"
 
     def _inserted(self, slot: Slot, key: Key, value: Any) -> str:
@@ -284,7 +309,8 @@ class Page:
         assert self._root is not None
         for slot in self._children(self._way(())[0]):
             if slot.block and isinstance(slot.node, MappingNode):
-                step = slot.begin - self._line_start(slot.begin)
+                begin = self._skip(slot.inner)
+                step = begin - self._line_start(begin)
                 return step or 2
         return 2
 

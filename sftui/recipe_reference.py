@@ -95,12 +95,12 @@ def _type(field: FieldInfo) -> str:
 def _bounds(field: FieldInfo) -> str:
     low, high = field.minimum, field.maximum
     if low is not None and high is not None and not (field.above_minimum or field.below_maximum):
-        return f", {low:g} to {high:g}"
+        return f", {low:,.16g} to {high:,.16g}"
     words = []
     if low is not None:
-        words.append(f"{'above' if field.above_minimum else 'at least'} {low:.16g}")
+        words.append(f"{'above' if field.above_minimum else 'at least'} {low:,.16g}")
     if high is not None:
-        words.append(f"{'below' if field.below_maximum else 'at most'} {high:.16g}")
+        words.append(f"{'below' if field.below_maximum else 'at most'} {high:,.16g}")
     return f", {', '.join(words)}" if words else ""
 
 

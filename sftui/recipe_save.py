@@ -1,24 +1,22 @@
-"""Changes to an open recipe: applied in memory, and written into its file with all else left as it is."""
+"""Changes to a typed recipe by dotted keys: applied to a copy, looked up, and as they are typed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from sftui.errors import InputError
 from sftui.recipe import Recipe
-from sftui.recipe_disk import folder_held, replace_text
-from sftui.recipe_edit import unmarked, with_value
 from sftui.recipe_errors import explain
-from sftui.recipe_file import find_recipe, parse_recipe, ready_recipes
 from sftui.recipe_override import parse_key, put
+from sftui.words import typed
 
 
 def as_override(key: str, value: Any) -> str:
     """A change as it is given on the command line: `data.max_length=1024`."""
+    if isinstance(value, float):
+        value = typed(value)
     return f"{key}={'null' if value is None else value}"
 
 
@@ -42,33 +40,3 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         return Recipe.model_validate(tree)
     except ValidationError as error:
         raise explain(error, "recipe", {}, overridden) from None
-
-
-def save_changes(name: str | Path, changes: Mapping[str, Any]) -> Path:
-    """Write the values of dotted keys into a recipe's file, as it is on disk now; returns that file.
-
-    Comments, order, quotes and indentation of all other lines stay. The file is replaced as a whole, or
-    not at all. Raises `InputError` for a recipe that comes with sftui, and for a file that cannot be
-    read, would not be a recipe any more, or cannot be written.
-    """
-    path = find_recipe(name)
-    if path.parent == ready_recipes():
-        raise InputError(
-            "comes with sftui and is not written to",
-            file=name,
-            hint=f"copy it and open the copy: cp {path} my.yaml; sftui my.yaml",
-        )
-    # A link stays one: what it leads to is replaced.
-    path = path.resolve()
-    with folder_held(path.parent, str(name)):
-        try:
-            text = path.read_bytes().decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot be read: {error}", file=name) from None
-        parse_recipe(unmarked(text), file=str(name), base=path.parent)
-        new = text
-        for dotted, value in changes.items():
-            new = with_value(new, parse_key(dotted), value, str(name))
-        parse_recipe(unmarked(new), file=str(name), base=path.parent)
-        replace_text(path, new, str(name))
-    return path

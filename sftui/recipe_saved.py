@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from pathlib import Path
 
 from sftui.errors import InputError
-from sftui.recipe_disk import folder_held, replace_text
+from sftui.recipe_disk import folder_held, place_for, replace_text, write_recipe
 from sftui.recipe_document import Document
 from sftui.recipe_file import find_recipe, ready_recipes
 from sftui.recipe_moved import moved
@@ -90,25 +89,10 @@ class Saved:
 
         Raises `InputError` if there is one already (`overwrite`: replace it), or it cannot be written.
         """
-        named = Path(path).expanduser()
-        target = named.absolute()
-        file = str(path)
-        if target.resolve() == self.path.resolve() and not self.ready:
+        if Path(path).expanduser().resolve() == self.path.resolve() and not self.ready:
             self.save(document, overwrite=overwrite)
             return self
-        if target.is_dir():
-            raise InputError("is a directory: expected the name of a file (.yaml)", file=file)
-        if not target.parent.is_dir():
-            raise InputError(f"there is no directory {str(target.parent)!r}", file=file)
-        if target.parent.resolve() == ready_recipes().resolve():
-            raise InputError("is among the recipes that come with sftui: expected another folder", file=file)
-        new = moved(document, target.parent)
-        real = target.resolve()
-        with folder_held(real.parent, file):
-            if not overwrite and os.path.lexists(target):
-                raise InputError("is there already", file=file, hint="choose another name, or overwrite it")
-            replace_text(real, new.text, file)
-        return Saved(path)
+        return write_new(path, document, overwrite=overwrite)
 
     def _signature(self) -> Signature | None:
         try:
@@ -135,6 +119,16 @@ class Saved:
     def _see(self, signature: Signature | None) -> None:
         self._seen = signature
         self._settled = signature is not None and time.time() - signature[0] / 1e9 > _TICK
+
+
+def write_new(path: str | Path, document: Document, *, overwrite: bool = False) -> Saved:
+    """Write a document to a file that it is not in yet, its relative paths right for that folder.
+
+    Raises `InputError` if there is one already (`overwrite`: replace it), or it cannot be written.
+    """
+    target = place_for(path, overwrite=overwrite)
+    write_recipe(path, moved(document, target.parent).text, overwrite=overwrite)
+    return Saved(path)
 
 
 def _digest(text: str) -> bytes:

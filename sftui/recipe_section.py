@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
+from sftui.errors import shorten
 from sftui.recipe_step import Step
+from sftui.words import typed
 
 Meaning = Literal["text", "path", "model"]
 
@@ -18,6 +21,8 @@ class About:
 
     `when` says when to change it and which way, `usual` its usual value or range, `unit` what it counts,
     `step` how a spinner goes through its numbers. `meaning` of a text: whether it names a file or a model.
+    Numbers beyond `most` are refused: nobody means them. It is far from all that is useful, so that no form
+    or page speaks of it; a bound that people come near is the field's own.
     """
 
     when: str
@@ -25,6 +30,7 @@ class About:
     unit: str = ""
     step: Step | None = None
     meaning: Meaning = "text"
+    most: float | None = None
 
 
 class Section(BaseModel):
@@ -37,11 +43,30 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _can_be_meant(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse `learning_rate: true`, which would be read as 1, and paths that no file can have."""
-        kind = cls.model_fields[info.field_name or ""].annotation
+        """Refuse what nobody means.
+
+        `learning_rate: true`, which would be read as 1, numbers beyond `About.most`, and paths that no file
+        can have.
+        """
+        field = cls.model_fields[info.field_name or ""]
+        kind = field.annotation
         if isinstance(value, bool) and kind in (int, float, int | None):
             number = "a number" if kind is float else "a whole number"
             raise ValueError(f"found {value}, expected {number}")
+        about = next((item for item in field.metadata if isinstance(item, About)), None)
+        if about is not None and about.most is not None and about.most < _finite(value):
+            raise ValueError(f"found {shorten(typed(value))}, expected at most {about.most:,}")
         if isinstance(value, str) and "\0" in value:
             raise ValueError(f"found {value!r}, expected a text without NUL characters")
         return value
+
+
+def _finite(value: Any) -> float:
+    """The number that a value is read as; 0 for what is none, or not finite, which the type refuses."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) else 0.0
+    except ValueError:
+        return 0.0
+    except OverflowError:  # a whole number of more digits than a float has room for
+        return math.inf
+    return number if math.isfinite(number) else 0.0

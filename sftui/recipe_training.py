@@ -44,6 +44,7 @@ class TrainingSection(Section):
             usual="1 to 16",
             unit="sequences",
             step=Multiples(1),
+            most=1_000_000,
         ),
     ] = Field(1, ge=1, description="sequences in one forward pass; bins with packing")
     per_device_eval_batch_size: Annotated[
@@ -53,6 +54,7 @@ class TrainingSection(Section):
             usual="1 to 4 times the training batch",
             unit="sequences",
             step=Multiples(1),
+            most=1_000_000,
         ),
     ] = Field(1, ge=1, description="sequences in one evaluation pass")
     gradient_accumulation_steps: Annotated[
@@ -63,6 +65,7 @@ class TrainingSection(Section):
             usual="an effective batch of 8 to 128 sequences",
             unit="forward passes",
             step=Multiples(1),
+            most=1_000_000,
         ),
     ] = Field(8, ge=1, description="forward passes in one optimizer step")
     num_processes: Annotated[
@@ -81,6 +84,7 @@ class TrainingSection(Section):
             usual="1 to 3",
             unit="epochs",
             step=Multiples(0.5),
+            most=1_000_000,
         ),
     ] = Field(1.0, gt=0, description="passes over the data")
     max_steps: Annotated[
@@ -90,6 +94,7 @@ class TrainingSection(Section):
             usual="-1; 10 to 100 for a trial",
             unit="steps",
             step=Decades(),
+            most=10**9,
         ),
     ] = Field(-1, ge=-1, description="stop after so many optimizer steps; -1: whole epochs")
     learning_rate: Annotated[
@@ -98,6 +103,7 @@ class TrainingSection(Section):
             when="Down when the loss jumps or the gradient norm grows; up when the loss hardly falls.",
             usual="1e-4 to 3e-4 with an adapter, 5e-6 to 5e-5 for full fine-tuning",
             step=Decades(),
+            most=1000,
         ),
     ] = Field(2.0e-4, gt=0, description="peak learning rate")
     lr_scheduler_type: Annotated[
@@ -114,6 +120,7 @@ class TrainingSection(Section):
             usual="0.03 to 0.1",
             unit="steps or share",
             step=SharesOrCounts(0.01),
+            most=10**9,
         ),
     ] = Field(0.03, ge=0, description="steps of warm-up; below 1: a share of all steps")
     weight_decay: Annotated[
@@ -122,6 +129,7 @@ class TrainingSection(Section):
             when="Up a little when a full fine-tuning overfits; an adapter rarely needs it.",
             usual="0 to 0.1",
             step=Multiples(0.01),
+            most=10_000,
         ),
     ] = Field(0.0, ge=0, description="decoupled weight decay")
     max_grad_norm: Annotated[
@@ -130,6 +138,7 @@ class TrainingSection(Section):
             when="Down (0.3) when single batches throw the run off; 0 only to see what happens without.",
             usual="0.3 to 1",
             step=Multiples(0.1),
+            most=10**12,
         ),
     ] = Field(1.0, ge=0, description="clip the gradient to this norm; 0: do not clip")
     optim: Annotated[
@@ -162,6 +171,7 @@ class TrainingSection(Section):
             when="Up (1e-6) when updates of weights with tiny gradients are unsteady.",
             usual="1e-8",
             step=Decades(),
+            most=1000,
         ),
     ] = Field(1e-8, gt=0, description="epsilon of AdamW")
     loss: Annotated[
@@ -188,6 +198,7 @@ class TrainingSection(Section):
             usual="1 to 4",
             unit="layers",
             step=Multiples(1),
+            most=10_000,
         ),
     ] = Field(1, ge=1, description="recompute those of every n-th layer; the others keep theirs")
     eval_strategy: Annotated[
@@ -204,6 +215,7 @@ class TrainingSection(Section):
             usual="0.05 to 0.2",
             unit="steps or share",
             step=SharesOrCounts(0.05),
+            most=10**9,
         ),
     ] = Field(0.1, gt=0, description="steps between evaluations; below 1: a share of all")
     eval_on_start: Annotated[
@@ -227,6 +239,7 @@ class TrainingSection(Section):
             usual="0.05 to 0.25",
             unit="steps or share",
             step=SharesOrCounts(0.05),
+            most=10**9,
         ),
     ] = Field(0.1, gt=0, description="steps between checkpoints; below 1: a share of all")
     save_total_limit: Annotated[
@@ -236,6 +249,7 @@ class TrainingSection(Section):
             usual="2 to 5",
             unit="kept",
             step=Multiples(1),
+            most=10**9,
         ),
     ] = Field(2, ge=1, description="checkpoints kept")
     sample_rows: Annotated[
@@ -256,6 +270,7 @@ class TrainingSection(Section):
             usual="64 to 512",
             unit="tokens",
             step=Multiples(64),
+            most=10**8,
         ),
     ] = Field(128, ge=1, description="longest such answer, in tokens")
     seed: Annotated[

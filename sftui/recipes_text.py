@@ -52,6 +52,12 @@ def list_ready() -> tuple[ReadyRecipe, ...]:
     return tuple(map(_read, sorted(ready_recipes().glob("*.yaml"), key=_by_number)))
 
 
+def names() -> str:
+    """All of them in a sentence."""
+    files = sorted(ready_recipes().glob("*.yaml"), key=_by_number)
+    return f"one of {', '.join(file.stem for file in files)}"
+
+
 def ready_text(name: str) -> str:
     """The file of the ready recipe `name`. Raises InputError with the names most like it."""
     files = {file.stem: file for file in ready_recipes().glob("*.yaml")}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+_EXACT = 1e15  # floats up to here are whole numbers to the last digit
+
 
 def number(value: float | None, digits: int = 4) -> str:
     """A loss or norm with a fixed number of significant digits; nothing for None."""
@@ -52,6 +54,16 @@ def count(value: float) -> str:
         if abs(value) >= scale:
             return f"{value / scale:.2f} {unit}"
     return f"{value:,.0f}"
+
+
+def typed(value: float) -> float:
+    """A number as people type it: whole ones without a point, 64 for 64.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: 1 row, 1,319 rows."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size(value: float | None) -> str:

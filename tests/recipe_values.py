@@ -37,14 +37,14 @@ def values_of(field: FieldInfo) -> st.SearchStrategy[Any]:
     elif field.kind == "switch":
         found = st.booleans()
     elif field.kind == "integer":
-        low, high = field.minimum, field.maximum
+        low, high = field.minimum, field.most if field.maximum is None else field.maximum
         found = st.integers(
             int(low) if low is not None else None, 10**12 if high is None else int(high) - field.below_maximum
         ).filter(lambda one: one != 0 or field.name != "max_steps")
     elif field.kind == "number":
         found = st.floats(
             field.minimum,
-            field.maximum,
+            field.most if field.maximum is None else field.maximum,
             exclude_min=field.above_minimum,
             exclude_max=field.below_maximum,
             allow_nan=False,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shlex
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -156,6 +158,32 @@ def test_rows_longer_than_the_model_reads_are_truncated_and_it_is_said() -> None
     assert "the model reads no more" in made.text
 
 
+def test_the_micro_batch_fits_where_all_its_rows_are_as_long_as_the_longest() -> None:
+    lengths = Lengths({100: 95, 7000: 5}, 100, 44_500, tokenised=True, complete=True)
+    given = {"data.max_length": 32_000, "data.packing": "none"}
+    device = device_of("24GB")
+
+    def made(lengths: Lengths) -> tuple[int, str, str | None]:
+        facts = dataclasses.replace(FACTS, count=lengths.sequences)
+        asked = Asked(FACTS.sources, facts, lengths, device, "qlora", given)
+        settled = settle(asked, named_model("Qwen/Qwen3-4B-Instruct-2507"))
+        assert settled.fits and settled.model.shape is not None
+        training, draft = settled.recipe.training, settled.draft
+        assert training.per_device_train_batch_size * training.gradient_accumulation_steps == 8
+        larger = settled.recipe.model_copy(deep=True)
+        larger.training.per_device_train_batch_size *= 2
+        beyond = answer(larger, settled.model.shape, device, longest=lengths.longest).verdict
+        return training.per_device_train_batch_size, draft.text([], Path("/")), beyond
+
+    rows, text, beyond = made(lengths)
+    assert 1 < rows < 8 and beyond != "fits", "of the longest rows, twice as many do not"
+    assert f"the longest rows, {rows * 7000:,} tokens" in text
+    most, _, _ = made(Lengths({100: 100}, 100, 10_000, tokenised=True, complete=True))
+    assert most == 8, "max_length alone makes no batch longer"
+    least, _, _ = made(dataclasses.replace(lengths, complete=False))
+    assert least < rows, "where not all rows were looked at, one may be as long as max_length"
+
+
 def test_one_row_far_longer_than_all_others_does_not_decide() -> None:
     made = proposed([*QUESTIONS * 3, {"question": "q", "answer": "word and word " * 300}])
     assert made.recipe.data.max_length < 1500 and made.recipe.data.overlength == "drop"
@@ -211,6 +239,34 @@ def test_columns_that_somebody_names_are_taken_as_they_are() -> None:
         "prompt": "a",
         "completion": "b",
     }
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"frage": "q", "antwort": "a longer one"},
+        {"my question: long": "q", "it's {here}": "a longer one", "n": 3},
+        {"utterance": "only one"},
+        {name: [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}] for name in ("ein s", "b")},
+    ],
+)
+def test_where_no_format_is_recognised_the_message_has_a_command_that_works(
+    row: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    from sftui.cli import main
+
+    write([row] * 9, "my rows.jsonl")
+    options = ["--model", "Qwen/Qwen3-0.6B", "--gpu", "4090"]  # known without its tokenizer
+    assert main(["new", "my rows.jsonl", *options]) == 2
+    said = capfd.readouterr().err
+    assert "format not recognised" in said
+    words = shlex.split(said[said.index("sftui new") :])
+    assert main([*words[1:], *options]) == 0, capfd.readouterr().err
+
+
+def test_columns_that_hold_nothing_to_train_on_are_told() -> None:
+    with pytest.raises(InputError, match=r"format not recognised(.|\n)*none of its columns holds texts"):
+        proposed([{"a": {"b": 1}, "n": 2}] * 3)
 
 
 def test_a_few_unreadable_rows_are_left_out_and_it_is_said() -> None:
@@ -290,6 +346,21 @@ def test_a_model_whole_in_the_hub_cache_is_taken_rather_than_one_to_download(
     assert large.recipe.model.name_or_path != "owner/small", "a tiny model does not do for a large GPU"
 
 
+def test_the_config_of_a_well_known_model_in_the_cache_wins_over_what_is_known_of_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "meta-llama/Llama-3.1-8B-Instruct"
+    known = named_model(name)
+    assert known.shape is not None and known.shape.from_table and known.gated
+    folder = here / "hub" / f"models--{name.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("abc")
+    shutil.copytree(here / "model", folder / "snapshots" / "abc")
+    found = named_model(name)
+    assert found.shape is not None and (found.shape.hidden, found.shape.from_table) == (576, False)
+    assert found.at_hand and not found.gated, "its licence has been accepted"
+
+
 # Always
 
 
@@ -302,6 +373,7 @@ FACTS = RowFacts(
 @given(
     counts=st.dictionaries(st.integers(2, 200_000), st.integers(1, 50), min_size=1, max_size=6),
     rows=st.integers(1, 2_000_000),
+    complete=st.booleans(),
     name=st.sampled_from(["Qwen/Qwen3-0.6B", "Qwen/Qwen3-8B", "google/gemma-3-1b-it"]),
     device=st.none()
     | st.sampled_from([device_of(gpu.short) for gpu in GPUS])
@@ -309,10 +381,10 @@ FACTS = RowFacts(
     method=st.sampled_from(["auto", "qlora", "lora", "full"]),
 )
 def test_every_proposal_is_a_recipe_whose_text_says_the_same_and_that_fits_where_it_says_so(
-    counts: dict[int, int], rows: int, name: str, device: Device | None, method: Method
+    counts: dict[int, int], rows: int, complete: bool, name: str, device: Device | None, method: Method
 ) -> None:
     mean = sum(length * count for length, count in counts.items()) / Counter(counts).total()
-    lengths = Lengths(counts, rows, round(rows * mean), tokenised=True)
+    lengths = Lengths(counts, rows, round(rows * mean), tokenised=True, complete=complete)
     facts = RowFacts(**{field: getattr(FACTS, field) for field in FACTS.__slots__} | {"count": rows})
     made = settle(Asked(facts.sources, facts, lengths, device, method, {}), named_model(name))
     recipe = made.recipe
@@ -321,7 +393,7 @@ def test_every_proposal_is_a_recipe_whose_text_says_the_same_and_that_fits_where
     assert recipe.data.max_length <= (made.model.context or 0)
     assert made.steps >= 1 and bool(made.time.seconds) != bool(made.time.no_time)
     if device is not None:
-        again = answer(recipe, made.model.shape, device)
+        again = answer(recipe, made.model.shape, device, longest=lengths.longest)
         assert made.fits == (again.verdict == "fits")
         fully = answer(recipe, made.model.shape, device, longest=lengths.at(100))
         assert fully.band.high <= again.band.high

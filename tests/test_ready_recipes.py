@@ -158,6 +158,12 @@ def test_recipes_json_has_what_the_list_has(capsys: pytest.CaptureFixture[str]) 
     assert all(Path(one["path"]).is_file() for one in listed)
 
 
+def test_recipes_show_without_a_name_lists_the_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes", "show"]) == 2
+    said = capsys.readouterr().err
+    assert all(f" {one.name}" in said for one in list_ready()) and "sftui recipes show NAME" in said
+
+
 def test_recipes_show_prints_the_file_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes", "show", "qlora-24gb"]) == 0
     assert capsys.readouterr().out == (ready_recipes() / "qlora-24gb.yaml").read_text()

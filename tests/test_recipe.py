@@ -91,6 +91,9 @@ def values(annotation: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
         for name in ("ge", "gt", "le", "lt", "min_length")
         if hasattr(item, name)
     }
+    most = next((item.most for item in metadata if getattr(item, "most", None) is not None), None)
+    if most is not None:
+        bounds["le"] = most
     if annotation is int:
         lowest, highest = (
             bounds.get("ge", bounds.get("gt", -1) + 1),

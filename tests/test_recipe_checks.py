@@ -56,6 +56,7 @@ STORED_NF4 = LLAMA_8B | {
 STORED_FP8 = LLAMA_8B | {"quantization_config": {"quant_method": "fp8"}}
 RATE = "training.learning_rate=2e-5"
 
+MIXED = ("model.dtype=float32", "adapter.dtype=bfloat16")
 CASES = [
     Case("model-missing", "model.name_or_path", ("model.name_or_path={folder}/modle",)),
     Case("model-missing", "model.name_or_path", ("model.name_or_path=no/such/model",), mends=False),
@@ -92,6 +93,7 @@ CASES = [
     Case("saved-unknown", "adapter.modules_to_save", ("adapter.modules_to_save=[lm_hed]",)),
     Case("expert-dropout", "adapter.lora_dropout", ("adapter.lora_dropout=0.1",), MIXTRAL),
     Case("expert-dora", "adapter.use_dora", ("adapter.use_dora=true",), MIXTRAL),
+    Case("saved-mixed", "adapter.dtype", (*MIXED, "adapter.modules_to_save=[lm_head]")),
     Case("scale-unusual", "adapter.lora_alpha", ("adapter.r=16", "adapter.lora_alpha=256")),
     Case(
         "scale-unusual",
@@ -132,6 +134,7 @@ FINE = [
     Case(
         "", "", ("data.max_length=16384",), LLAMA_8B | {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}
     ),
+    Case("", "", (*MIXED, "adapter.modules_to_save=[embed_tokens]")),
     Case("", "", ("model.dtype=float16",), gpus=T4),
     Case("", "", ("training.num_processes=2",), gpus=CPU),
     Case("", "", ("data.train.0.path={folder}/*.jsonl", "data.chat_template=chatml")),

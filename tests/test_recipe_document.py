@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.tokens import AliasToken, AnchorToken
 
 from sftui.errors import InputError
 from sftui.recipe import Recipe
@@ -73,11 +75,32 @@ training:
   # seed
   seed: *n
 """
+SHARED = """\
+# shared
+small: &small {r: &r 8, lora_alpha: *r}
+model: &model
+  name_or_path: x
+  quantization: none
+adapter: &ad # low
+  # as small
+  <<: *small
+  lora_dropout: 0.1
+data:
+  # rows
+  train: &rows
+    - path: a.jsonl
+      limit: &few 5
+    - {path: b.jsonl, limit: *few}
+  eval: *rows # the same
+  max_length: &n 512 # tokens
+training: &tr {seed: *n, max_steps: *few}
+"""
 TEXTS = [
     TEXT,
     FLOW,
     SHORT,
     ANCHORS,
+    SHARED,
     TEXT.replace("\n", "\r\n"),
     "\ufeff" + TEXT,
     TEXT.replace("\n\n", "\r\n\r\n"),
@@ -158,6 +181,8 @@ def test_the_text_says_what_was_put_in_and_no_comment_line_is_lost(
                 document.with_value(key, value)
             return
         document = document.without_value(key) if value is ... else document.with_value(key, value)
+        if value is ... and key == "adapter.r" and document.is_written(key):
+            put_in(values, key, default_of(key))  # a merge key gives it another value
         history.put(document, time * 10.0, key)
         assert document.values == values
         assert set(whole_line_comments(text)) <= set(whole_line_comments(document.text))
@@ -177,6 +202,50 @@ def test_the_text_says_what_was_put_in_and_no_comment_line_is_lost(
     while history.can_redo:
         history.redo()
     assert history.document.text == last
+
+
+def marks(text: str) -> list[tuple[str, str]]:
+    """Anchors and aliases in their order."""
+    tokens = YAML(typ="rt").scan(text)
+    return [(type(one).__name__, one.value) for one in tokens if isinstance(one, AnchorToken | AliasToken)]
+
+
+BESIDE = ("model.name_or_path", "adapter.r", "data.chat_template", "training.learning_rate", "output_dir")
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(EDIT.filter(lambda edit: edit[0] in BESIDE), max_size=3))
+def test_an_edit_of_what_nobody_shares_leaves_all_anchors_and_aliases(edits: list[tuple[str, Any]]) -> None:
+    document = Document(SHARED)
+    for key, value in edits:
+        document = document.with_value(key, value)
+    assert marks(document.text) == marks(SHARED)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "gone", "come"),
+    [
+        ("training.seed", 7, "{seed: *n,", "{seed: 7,"),
+        ("data.max_length", 64, "max_length: &n 512", "max_length: 64"),
+        ("data.max_length", 64, "{seed: *n,", "{seed: &n 512,"),
+        ("adapter.lora_alpha", 9, "", "lora_alpha: 9"),
+        ("small.lora_alpha", 9, "<<: *small", "<<: &small {r: 8, lora_alpha: 8}"),
+        ("data.eval.0.path", "z", "*rows", "[{path: z, limit: 5}, {path: b.jsonl, limit: 5}]"),
+        ("data.train.1.limit", 9, "eval: *rows", "eval: &rows [{path: a"),
+        ("data.train.0.limit", ..., "b.jsonl, limit: *few", "b.jsonl, limit: &few 5"),
+    ],
+)
+def test_an_edit_of_a_shared_value_changes_its_own_place_alone(
+    key: str, value: Any, gone: str, come: str
+) -> None:
+    before = Document(SHARED)
+    after = before.without_value(key) if value is ... else before.with_value(key, value)
+    assert gone in before.text and come in after.text
+    assert not gone or gone not in after.text
+    values = before.values
+    put_in(values, key, value)
+    assert after.values == values
+    assert {name for _, name in marks(before.text)} - {name for _, name in marks(after.text)} <= {"rows", "r"}
 
 
 @settings(max_examples=60, deadline=None)
@@ -262,6 +331,49 @@ def test_an_edit_changes_its_own_lines(key: str, value: Any, gone: list[str], co
 )
 def test_back_to_the_default_the_line_goes(text: str, key: str, expected: str) -> None:
     assert Document(text).without_value(key).text == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: {name_or_path: x}\ndata: {train: a.jsonl, max_length: 5}  # flow\n",
+        "model: {name_or_path: x}\ndata:\n  train: a.jsonl\n  max_length: &a 5\ntraining:\n  seed: *a\n",
+        "model: {name_or_path: x}\ndata:\n  train: a.jsonl\n  chat_template:\n  max_length: 3",
+        "model: {name_or_path: x}\ndata:\n  max_length:\n    5\n  train:\n  - a\n# end\n",
+        "model: {name_or_path: x}\ndata:\n  train:\n  - a\n  - b\n# c\ntraining: {}\n",
+        'model: {name_or_path: x}\ndata:\n    train: [a]   # x\n    "max_length": 7\n',
+    ],
+)
+def test_every_way_to_write_a_section_takes_a_change(text: str) -> None:
+    changed = Document(text).with_values({"data.max_length": 1024, "data.chat_template": "a: b #c"})
+    assert changed.recipe is not None
+    assert (changed.recipe.data.max_length, changed.recipe.data.chat_template) == (1024, "a: b #c")
+    assert all(comment in changed.text for comment in ("# flow", "# end", "# c", "# x") if comment in text)
+
+
+@pytest.mark.parametrize(
+    ("before", "changes", "after"),
+    [
+        (
+            "data: {train: [{path: a.jsonl}],  max_length: 5}   # short\n",
+            {"data.max_length": 1024},
+            "data: {train: [{path: a.jsonl}],  max_length: 1024}   # short\n",
+        ),
+        (
+            "data: {train: a.jsonl, chat_template: chatml, max_length: 5}\n",
+            {"data.chat_template": "a, {b}.jinja"},
+            "data: {train: a.jsonl, chat_template: 'a, {b}.jinja', max_length: 5}\n",
+        ),
+        (
+            "data: {\n  train: [{path: a}],  # rows\n  max_length: 5,  # tokens\n}\n",
+            {"data.overlength": "truncate", "data.max_length": 6},
+            "data: {\n  train: [{path: a}],  # rows\n  max_length: 6, overlength: truncate,  # tokens\n}\n",
+        ),
+    ],
+)
+def test_within_braces_only_the_value_changes(before: str, changes: dict[str, Any], after: str) -> None:
+    model = "model: {name_or_path: x}  # m\n"
+    assert Document(model + before).with_values(changes).text == model + after
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_a_default_is_that_of_the_model(field: FieldInfo) -> None:
     [
         ("adapter.r", {"kind": "integer", "minimum": 1, "maximum": 4096, "above_minimum": False}),
         ("adapter.lora_dropout", {"kind": "number", "minimum": 0, "maximum": 1, "below_maximum": True}),
-        ("adapter.lora_alpha", {"minimum": 0, "above_minimum": True, "maximum": None}),
+        ("adapter.lora_alpha", {"minimum": 0, "above_minimum": True, "maximum": None, "most": 1_000_000}),
         ("adapter.target_modules", {"kind": "list", "or_text": True, "min_length": 1}),
         ("adapter.modules_to_save", {"kind": "list", "or_text": False, "default": []}),
         ("data.packing", {"kind": "choice", "choices": ("none", "next_fit", "best_fit", "wrapped")}),
@@ -116,6 +116,20 @@ class Another(Section):
     )
     folder: Annotated[str, About(when="", usual="", meaning="path")] = ""
     names: list[str] = Field(default_factory=list)
+
+
+def test_no_number_goes_on_for_ever_and_what_is_beyond_is_told_with_the_bound() -> None:
+    for field in NUMBERS:
+        high = field.maximum if field.most is None else field.most
+        assert high is not None, f"{field.key} has an end"
+        for typed in ("1e22", str(10**22)):
+            with pytest.raises(InputError, match="expected") as error:
+                parse_value(field, typed)
+            assert error.value.key == field.key
+            assert field.most is None or f"expected at most {field.most:,}" in error.value.problem
+        if not field.below_maximum:
+            assert parse_value(field, f"{high:.16g}") == high
+            assert neighbour(field, high, 1) == high
 
 
 def test_a_new_field_has_its_widget_help_bounds_and_default_without_another_line() -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sftui.errors import InputError
+from sftui.new_text import make
 from sftui.recipe_document import Document
 from sftui.recipe_file import load_recipe, ready_recipes
 from sftui.recipe_merge import merged
-from sftui.recipe_saved import Saved
+from sftui.recipe_saved import Saved, write_new
 
 TEXT = """\
 # mine
@@ -192,6 +194,35 @@ def test_paths_behind_a_link_are_written_in_full(file: Path, tmp_path: Path) -> 
     saved = Saved(file)
     new = saved.save_as(tmp_path / "here" / "new.yaml", saved.document).document
     assert new.value("data.train.0.path") == str(file.parent / "data" / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("x.txt", "expected the name of a recipe (.yaml)"),
+        ("none/x.yaml", "there is no directory"),
+        ("one", "is a directory"),
+        ("one/my.yaml", "is there already"),
+        (str(ready_recipes() / "x.yaml"), "is among the recipes that come with sftui"),
+    ],
+)
+def test_every_way_to_a_new_file_refuses_the_same(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ready = Saved("qlora-smollm2")
+    ways: tuple[Callable[[], object], ...] = (
+        lambda: ready.save_as(name, ready.document),
+        lambda: write_new(name, Document(TEXT)),
+        lambda: make(
+            "no.jsonl", model=None, gpu="4090", method="auto", overrides=(), file=Path(name), force=False
+        ),
+    )
+    for way in ways:
+        with pytest.raises(InputError) as error:
+            way()
+        assert error.value.problem.startswith(told) and error.value.file == name
+    assert file.read_text() == TEXT
 
 
 def test_a_name_of_the_hub_does_not_become_a_path(file: Path, tmp_path: Path) -> None:

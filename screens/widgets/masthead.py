@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from textual.content import Content
 from textual.geometry import Size
@@ -12,6 +13,17 @@ from textual.widget import Widget
 # What is used of the memory, with the word before it, and alone.
 _SHORTER = re.compile(r"\S+ \S+/\S+ GiB$"), re.compile(r"\S+/\S+ GiB$")
 _STAR = 3  # cells
+
+
+class Form(NamedTuple):
+    """How much of the screens is told: the program's name, the title of each or only of the one in front."""
+
+    named: bool
+    titles: bool
+
+
+# The first that there is room for.
+FORMS = Form(True, True), Form(False, True), Form(False, False)
 
 
 class Masthead(Widget):
@@ -50,14 +62,7 @@ class Masthead(Widget):
 
     def render(self) -> Content:
         """One line. Where it is narrow the recipe gives way first, then all of the device but its memory."""
-        parts = [Content.styled(" sftui ", "bold $accent")]
-        for digit, title, mode in self._tabs:
-            label = Content(f" {digit} {title} ")
-            style = "bold reverse" if mode == self._current else "$foreground-muted"
-            parts.append(
-                Content.from_markup(f"[@click=app.show('{mode}')]$label[/]", label=label).stylize(style)
-            )
-        left = Content("").join(parts)
+        left = next((one for one in map(self._left, FORMS) if one.cell_length < self.size.width), Content(""))
         right = Content(f"{self.device} ")
         star = _STAR if self.recipe.endswith("*") else 1
         for shorter in _SHORTER:
@@ -70,6 +75,19 @@ class Masthead(Widget):
         return Content.assemble(
             left, " " * (gap // 2), middle.stylize("$foreground-muted"), " " * (gap - gap // 2), right
         )
+
+    def _left(self, form: Form) -> Content:
+        """The name and the screens."""
+        parts = [Content.styled(" sftui ", "bold $accent")] if form.named else []
+        for digit, title, mode in self._tabs:
+            here = mode == self._current
+            words = f" {digit} {title} " if here or form.titles else f" {digit} "
+            parts.append(
+                Content.from_markup(f"[@click=app.show('{mode}')]$label[/]", label=words).stylize(
+                    "bold reverse" if here else "$foreground-muted"
+                )
+            )
+        return Content("").join(parts)
 
 
 def _fitting(name: str, room: int) -> str:

@@ -18,9 +18,9 @@ class Panel(Static):
         self._shown: object = content
 
     def show(self, content: Content) -> None:
-        """Show `content`; the layout is only looked at again when the number of lines differs."""
+        """Show `content`; the layout is only looked at again where the number of lines decides the height."""
         if content == self._shown and str(content) == str(self._shown):
             return
         same_height = str(self._shown).count("\n") == str(content).count("\n")
         self._shown = content
-        self.update(content, layout=not same_height)
+        self.update(content, layout=not same_height and self.styles.is_auto_height)

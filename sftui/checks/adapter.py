@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from sftui.checks.facts import Facts
@@ -12,7 +12,7 @@ from sftui.checks.finding import Finding, found
 from sftui.memory.modules import LayerPlan, ModelPlan, plan, projections, weights
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import AdapterSpec
-from sftui.recipe import AdapterSection
+from sftui.recipe import AdapterSection, Recipe
 
 # lora_alpha / r is 1 or 2 for most, 0.25 in the paper on QLoRA, 8 in that on LoRA (GPT-2).
 _SMALLEST_SCALE, _LARGEST_SCALE = 0.125, 8.0
@@ -32,6 +32,28 @@ def adapter_findings(facts: Facts) -> Iterator[Finding]:
     yield from _targets(section, facts.shape, facts.plan)
     yield from _saved(section, facts.shape)
     yield from _experts(section, facts.plan)
+    yield from mixed(facts.recipe, _modules_that_multiply(facts.shape))
+
+
+def mixed(recipe: Recipe, linear: Iterable[str]) -> Iterator[Finding]:
+    """What is trained in full in another type than a float32 model hands it, and multiplies that.
+
+    `linear`: names of the model's linear layers. Half-precision models run under autocast, which casts.
+    """
+    section = recipe.adapter
+    if section is None or recipe.model.dtype != "float32" or section.dtype == "float32":
+        return
+    saved = {end for name in linear for end in section.modules_to_save if name.endswith(end)}
+    if not saved:
+        return
+    yield found(
+        "saved-mixed",
+        "adapter.dtype",
+        f"found {section.dtype}: {', '.join(sorted(saved))}, trained in full, cannot multiply the float32 of "
+        "this model",
+        "expected float32, or model.dtype bfloat16",
+        {"adapter.dtype": "float32"},
+    )
 
 
 def _scale(section: AdapterSection) -> Iterator[Finding]:
@@ -147,6 +169,12 @@ def _names(shape: ModelShape) -> list[str]:
     ends = ("embed_tokens", shape.head_name)
     parts = [part.name for kind in dict.fromkeys(shape.layers) for part in projections(shape, kind)]
     return list(dict.fromkeys([*(name.rpartition(".")[2] for name in parts), *ends]))
+
+
+def _modules_that_multiply(shape: ModelShape) -> list[str]:
+    """Names of linear layers, as they end."""
+    kinds = dict.fromkeys(shape.layers)
+    return [shape.head_name, *(part.name for kind in kinds for part in projections(shape, kind))]
 
 
 @lru_cache(maxsize=16)

@@ -30,6 +30,7 @@ SEVERITIES: dict[str, Severity] = {
     "targets-unknown": "error",
     "expert-dropout": "error",
     "expert-dora": "error",
+    "saved-mixed": "error",
     # It would run, but hardly as meant.
     "out-of-memory": "warning",
     "checkpoints-too-large": "warning",

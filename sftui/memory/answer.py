@@ -166,11 +166,15 @@ def _answer(
     step = None if shape is None else known.step(recipe, shape)
     around = band(found.peak_bytes, recipe.training.loss, history)
     decided = None if device is None else verdict(around, device)
-    same = () if step is None else _same(history, recipe, step)
+    same = () if step is None or shape is None else _same(history, recipe, shape, step)
     return Answer(recipe, shape, step, found, source, device, around, decided, same, known)
 
 
-def _same(history: Sequence[Measured], recipe: Recipe, step: StepSpec) -> tuple[Measured, ...]:
+def _same(
+    history: Sequence[Measured], recipe: Recipe, shape: ModelShape, step: StepSpec
+) -> tuple[Measured, ...]:
+    if shape.from_table:
+        return ()  # no config.json is here to be held against those of the runs
     # As it comes back from a file: lists for tuples.
     wanted = _of_recipe(json.loads(json.dumps(asdict(step))))
     found = [one for one in history if one.config and _matches(one.step, wanted)]

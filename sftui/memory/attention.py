@@ -42,6 +42,8 @@ class Scores:
     softcap: bool = False
     sequences: int = 0
     """Of which `rows` consist where they are packed without padding; 0 where they are not."""
+    mask_width: int = 2
+    """Bytes an element of a mask of numbers, which has the type of the embedding."""
 
     @property
     def heads_first(self) -> bool:
@@ -203,8 +205,11 @@ def _sequences(tape: Tape, x: Tensor, count: int) -> tuple[Tensor, ...]:
 
 def _efficient(tape: Tape, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Tensor:
     """CUTLASS' memory-efficient attention, with a dense mask that is kept for each layer anew."""
-    k, v = _repeated(tape, k, scores), _repeated(tape, v, scores)
-    q, k, v = lowered(tape, q), lowered(tape, k), lowered(tape, v)
+    keys, values = (
+        _repeated(tape, k, scores),
+        _repeated(tape, v, scores),
+    )  # variables, whatever autocast makes
+    q, k, v = lowered(tape, q), lowered(tape, keys), lowered(tape, values)
     edges = (q.edge, k.edge, v.edge)
     needed = any(edges)
     bias = _bias(tape, q.width, scores) if scores.masked else None
@@ -261,29 +266,36 @@ def _eager(tape: Tape, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple
     cells = scores.rows * scores.heads * scores.length * scores.length
     keys, values = _repeated(tape, k, scores), _repeated(tape, v, scores)
     strided = scores.groups == 1 or scores.kv_heads == 1
-    if strided:
-        keys = _contiguous(tape, keys, scores)
-    weights = scale(tape, _product(tape, _contiguous(tape, q, scores), keys, cells))
+    weights = scale(
+        tape,
+        _product(
+            tape,
+            _contiguous(tape, q, scores),
+            _contiguous(tape, keys, scores) if strided else keys,
+            cells,
+        ),
+    )
     if scores.softcap:
         weights = scale(tape, weights)
         weights = kept_output(tape, weights)
         weights = scale(tape, weights)
     if scores.masked:
-        mask = Tensor(tape.nothing, cells // scores.heads, weights.width)
+        mask = Tensor(tape.nothing, cells // scores.heads, scores.mask_width)
         weights = add(tape, weights, mask)
     weights = cast(tape, kept_output(tape, cast(tape, weights, 4)), q.width)
     weights = dropout(tape, weights, scores.dropout)
-    if strided:
-        values = _contiguous(tape, values, scores)
-    output = _product(tape, weights, values, q.size)
+    output = _product(tape, weights, _contiguous(tape, values, scores) if strided else values, q.size)
     # From heads first to tokens first; with several rows the gradient is copied on its way back.
     output = copy(tape, output) if scores.rows == 1 else plain(tape, output)
     return output, weights
 
 
 def _contiguous(tape: Tape, x: Tensor, scores: Scores) -> Tensor:
-    """Heads lie between tokens: with several rows a batched product needs a copy. The gradient passes."""
-    return x if scores.rows == 1 else copy(tape, x)
+    """Several heads lie between tokens: with several rows a batched product needs a copy.
+
+    The gradient passes.
+    """
+    return x if scores.rows == 1 or scores.heads == 1 else copy(tape, x)
 
 
 def _product(tape: Tape, x: Tensor, y: Tensor, size: int) -> Tensor:
@@ -296,9 +308,9 @@ def _math(tape: Tape, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Tensor
     q = scale(tape, q)
     square = scores.length * scores.length
     mask = Tensor(tape.new(square * q.width), square, q.width)
-    k, v = _repeated(tape, k, scores), _repeated(tape, v, scores)
-    turned = scale(tape, k)
-    weights = matrix_product(tape, q, turned, cells)
+    if scores.groups > 1:  # torch's own repetition, which copies a single head too
+        k, v = _spread(tape, k, scores.groups), _spread(tape, v, scores.groups)
+    weights = matrix_product(tape, q, scale(tape, k), cells)
     weights = add(tape, weights, mask)
     del mask
     weights = kept_output(tape, weights)

@@ -57,11 +57,17 @@ class Band:
 def band(peak_bytes: int, loss: Loss, history: Sequence[Measured] = ()) -> Band:
     """The band around a predicted peak; `history` is what `measured_on` found for the device.
 
-    Runs with the installed torch count alone, where there are any. How much is held beside follows from those
-    with this loss that are large enough; from published runs where there are none.
+    Runs with the installed torch count alone, where there are any: its allocator decides what is held beside,
+    which follows from those with this loss that are large enough; from published runs where there are none.
+    The context is the driver's too: it follows from runs with the driver of the newest.
     """
     newest = _of_installed(history)[:_NEWEST]
-    contexts = [one.context_bytes for one in newest if one.context_bytes is not None]
+    driver = newest[0].versions.get("driver") if newest else None
+    contexts = [
+        one.context_bytes
+        for one in newest
+        if one.context_bytes is not None and one.versions.get("driver") == driver
+    ]
     context = round(median(contexts)) if contexts else None
     least = min(contexts, default=LEAST_CONTEXT)
     enough = max(SMALLEST, peak_bytes // _LARGER)

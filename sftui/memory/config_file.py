@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftui.data.model_files import model_directory
 from sftui.errors import InputError, shorten
 from sftui.memory.config_values import Values
 from sftui.memory.families import FAMILIES
 from sftui.memory.shape import ModelShape
+
+if TYPE_CHECKING:
+    from sftui.known_models import KnownModel
 
 _LARGEST_FILE = 16_000_000  # bytes; a config.json has a few thousand
 
@@ -29,10 +32,31 @@ class Unknown:
 def shape_of_model(name_or_path: str, revision: str | None = None) -> ModelShape | Unknown:
     """The shape of a model by Hub id or directory, which may hold nothing but a config.json.
 
-    Raises InputError where there is no config.json, or where it describes no possible model.
+    A well-known model of which nothing is here, and which the Hub does not give now, has the shape of
+    `sftui.known_models`: `from_table` says so. Raises InputError where there is no config.json of another
+    one, or where it describes no possible model.
     """
-    file = config_file(name_or_path, revision)
-    return shape_of(read_config(file), file=str(file))
+    config, file = _config_of(name_or_path, revision)
+    if isinstance(file, Path):
+        return shape_of(config, file=str(file))
+    return file.shape
+
+
+def _config_of(name_or_path: str, revision: str | None) -> tuple[Mapping[str, Any], Path | KnownModel]:
+    """What a model's config.json says, and that file; else what is known of a well-known model.
+
+    That is not told of one of its revisions, nor of a directory of its name. Raises InputError.
+    """
+    from sftui.known_models import known_model  # its shapes are made by this module
+
+    try:
+        file = config_file(name_or_path, revision)
+    except InputError:
+        known = None if revision is not None or Path(name_or_path).exists() else known_model(name_or_path)
+        if known is None:
+            raise
+        return known.config, known
+    return read_config(file), file
 
 
 def config_file(name_or_path: str, revision: str | None = None) -> Path:
@@ -67,9 +91,9 @@ def read_config(file: Path) -> dict[str, Any]:
 def longest_position(name_or_path: str, revision: str | None = None) -> int | None:
     """The tokens of a sequence that the model was made for, None where its config.json does not say.
 
-    Raises InputError where there is none.
+    Raises InputError where there is none, and the model is no well-known one.
     """
-    config = read_config(config_file(name_or_path, revision))
+    config, _ = _config_of(name_or_path, revision)
     nested = config.get("text_config")
     for values in (nested if isinstance(nested, Mapping) else {}, config):
         found = values.get("max_position_embeddings")

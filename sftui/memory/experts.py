@@ -135,12 +135,15 @@ def _grouped(
     h, inner, count = shape.hidden, mixture.intermediate, mixture.count
     tokens = x.size // h
     chosen = tokens * mixture.per_token
-    names = ("mlp.experts.down_proj", "mlp.experts.gate_up_proj")
-    sizes = (count * h * inner, count * 2 * inner * h)
-    for name, size in zip(names, sizes, strict=True):
+    down, gate_up = "mlp.experts.down_proj", "mlp.experts.gate_up_proj"
+    sizes = {down: count * h * inner, gate_up: count * 2 * inner * h}
+    # PEFT makes them before all else, and they are there as long as the experts run.
+    factors: dict[str, tuple[Tensor, Tensor]] = {}
+    for name, ranks in ((down, 1), (gate_up, 2)):
         if name in adapted:
+            factors[name] = _factors(tape, rules, count, sizes[name] // (count * h), h, ranks)
             # PEFT looks at what comes out before it puts it in the weight's place.
-            probe = tape.new(size * rules.width)
+            probe = tape.new(sizes[name] * rules.width)
             del probe
     order = tape.new(_INDEX * chosen), tape.new(_INDEX * chosen)
     sources = tape.new(_INDEX * chosen)
@@ -149,12 +152,12 @@ def _grouped(
     del sources
     counts = tape.new(4 * chosen)
     del counts
-    first = _weight(tape, rules, names[1] in adapted, count, h, 2 * inner, 2)
+    first = _weight(tape, rules, sizes[gate_up], factors.get(gate_up))
     output = _product(tape, picked, first, chosen * 2 * inner)
     gate, up = split(tape, output)
     output = multiply(tape, activation(tape, gate, shape.activation), up)
     del gate, up
-    second = _weight(tape, rules, names[0] in adapted, count, inner, h, 1)
+    second = _weight(tape, rules, sizes[down], factors.get(down))
     output = _product(tape, output, second, chosen * h)
     weighted = multiply(tape, output, weights)
     inverse = tape.new(_INDEX * chosen)
@@ -171,18 +174,27 @@ def _summed(tape: Tape, x: Tensor, size: int) -> Tensor:
     return tape.result(tape.new(size * width), size, width, (x.edge,), lambda _: (tape.new(back),))
 
 
-def _weight(
-    tape: Tape, rules: Rules, adapted: bool, count: int, inputs: int, outputs: int, branches: int
-) -> Tensor:
-    """All experts' weights in one tensor; with an adapter, a copy that has it added (PEFT's ParamWrapper)."""
-    size = count * inputs * outputs
+def _factors(
+    tape: Tape, rules: Rules, count: int, inner: int, hidden: int, ranks: int
+) -> tuple[Tensor, Tensor]:
+    """Both factors of all experts' adapters in the weights' type, the one that is laid out anew first.
+
+    `inner` and `hidden` are the features in and out, or out and in; `ranks`: projections that are one weight.
+    """
     adapter = rules.adapter
-    if not adapted or adapter is None:
+    assert adapter is not None
+    width, r = WIDTHS[adapter.dtype], adapter.r * ranks
+    out, into = (inner, hidden) if ranks > 1 else (hidden, inner)
+    up = tape.parameter(count * out * r, width, rules.leaf(trained=True))
+    down = tape.parameter(count * into * r, width, rules.leaf(trained=True))
+    return cast(tape, reshape_copy(tape, up), rules.width), cast(tape, down, rules.width)
+
+
+def _weight(tape: Tape, rules: Rules, size: int, factors: tuple[Tensor, Tensor] | None) -> Tensor:
+    """All experts' weights in one tensor; with an adapter, a copy that has it added (PEFT's ParamWrapper)."""
+    if factors is None:
         return tape.parameter(size, rules.width, rules.leaf(trained=rules.full))
-    width, r = WIDTHS[adapter.dtype], adapter.r * branches
-    up = tape.parameter(count * outputs * r, width, rules.leaf(trained=True))
-    down = tape.parameter(count * inputs * r, width, rules.leaf(trained=True))
-    left, right = cast(tape, reshape_copy(tape, up), rules.width), cast(tape, down, rules.width)
+    left, right = factors
     edges = left.edge, right.edge
     if any(edges):
         tape.keep(2)

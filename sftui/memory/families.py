@@ -137,7 +137,7 @@ def smollm3(values: Values) -> Read:
         LayerKind(window if kind == "sliding_attention" else None, rope=bool(rope[i]))
         for i, kind in enumerate(types)
     )
-    return replace(shape, layers=kinds)
+    return replace(shape, layers=kinds, more_masks=(None,))
 
 
 def mixtral(values: Values) -> Read:
@@ -174,7 +174,8 @@ def qwen2_moe(values: Values) -> Read:
     kinds = tuple(LayerKind(window if kind == "sliding_attention" else None) for kind in types)
     return _sparse(
         values,
-        replace(shape, layers=kinds),
+        # The window is 0 where there is to be none, and the mask for it is made all the same.
+        replace(shape, layers=kinds, more_masks=(None, window or 0)),
         _experts(
             values,
             values.size("num_experts", 60),
@@ -315,7 +316,7 @@ def _gemma(
         )
         for kind in types
     )
-    return replace(shape, layers=kinds)
+    return replace(shape, layers=kinds, more_masks=(None, window))
 
 
 def _window(values: Values, default: int | None) -> int | None:
@@ -337,6 +338,7 @@ def _windows_above(values: Values, shape: Read) -> Read:
     return replace(
         shape,
         layers=tuple(LayerKind(window if kind == "sliding_attention" else None) for kind in types),
+        more_masks=(None,),
     )
 
 

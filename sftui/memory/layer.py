@@ -93,7 +93,7 @@ class Layer:
         elif self.plan.kind.rope:
             q, k = rotate(tape, q, positions), rotate(tape, k, positions)
         output, weights = attend(tape, q, k, v, self.scores)
-        if partly and self.scores.kernel == "flash":
+        if partly and self.scores.kernel == "flash" and shape.heads > 1:
             output = copy(tape, output)  # laid out as the queries, which were put together heads first
         output = self._project(tape, output, "self_attn.dense" if shape.parallel else "self_attn.o_proj")
         return output, weights

@@ -17,9 +17,10 @@ class Measured:
     """One run on one GPU. Bytes.
 
     `step` has the fields of its `StepSpec`, `config` a digest of the model's config.json, `versions` those of
-    driver and libraries. `predicted_bytes` is the estimate's peak, None where there was none;
-    `allocated_bytes` and `reserved_bytes` are torch's highest, `context_bytes` what the driver counted for
-    the process beside what torch had reserved, None where it does not say.
+    libraries and driver, of which a band heeds torch's and the driver's. `predicted_bytes` is the estimate's
+    peak, None where there was none; `allocated_bytes` and `reserved_bytes` are torch's highest,
+    `context_bytes` what the driver counted for the process beside what torch had reserved, None where it does
+    not say.
     """
 
     time: float

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
 from sftui.memory.attention import Scores
+from sftui.memory.batch import batch_bytes, dense_masks, made_positions, position_table
 from sftui.memory.estimate import COMPONENTS, Breakdown, Moment
 from sftui.memory.head import Head
 from sftui.memory.layer import Layer
@@ -27,6 +28,9 @@ _COUNT, _LOSS = BLOCK, 2 * BLOCK
 
 # FSDP puts the whole weights of a layer together before it runs, and those of the next meanwhile.
 _GATHERED = 2
+
+# What positions are turned into.
+_TURNED = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.qkv_proj")
 
 BACKWARD: tuple[Moment, Moment] = ("backward_last", "backward_first")
 
@@ -90,7 +94,7 @@ def moments_of(step: Step) -> dict[Moment, Breakdown]:
         "workspace": HANDLES * spec.cublas_workspace,
     }
     moments: dict[Moment, Breakdown] = {"load": _loaded(step)}
-    batch = _batch_bytes(spec) * spec.accumulation
+    batch = batch_bytes(spec) * spec.accumulation
     walk = _Walk(step, still, resident, batch)
     walk.forward()
     walk.loss()
@@ -127,8 +131,13 @@ class _Walk:
         self.mode = Mode(step.width, step.width, step.half, True)
         made = {plan: self._layer(plan) for plan in step.plan.kinds()}
         self.layers = [made[plan] for plan in step.plan.layers]
+        self.turned: list[bool] = []  # whether a gradient goes through positions, by layer
         self.passes = list(self._passes())
         self.embedded = rounded(self.spec.tokens * self.shape.hidden * step.width)
+        spec = step.spec
+        self.table = position_table(step, spec.rows, spec.length, spec.layout)
+        self.masks = dense_masks(step, spec.rows, spec.length, spec.layout, windows=spec.windows)
+        self.arguments = list(self._arguments())
 
     def _passes(self) -> Iterable[Pass]:
         every = self.spec.checkpointing
@@ -137,14 +146,16 @@ class _Walk:
         made: dict[tuple[int, int, bool, bool], Pass] = {}
         width = self.mode.width
         for number, layer in enumerate(self.layers):
-            checkpointed = every > 0 and number % every == 0
+            checkpointed = self._runs_again(number)
             key = (id(layer), width, needs, checkpointed)
             if key not in made:
                 mode = replace(self.mode, width=width, needs_gradient=needs, checkpointed=checkpointed)
                 made[key] = layer_pass(layer, mode)
+            trained = layer.plan.adapted | layer.plan.saved
+            self.turned.append(layer.plan.kind.rope and (needs or not trained.isdisjoint(_TURNED)))
             yield made[key]
             width = made[key].width
-            needs = needs or bool(layer.plan.adapted or layer.plan.saved)
+            needs = needs or bool(trained)
 
     def _layer(self, plan: LayerPlan) -> Layer:
         spec = self.spec
@@ -153,10 +164,9 @@ class _Walk:
     def forward(self) -> None:
         """Embedding, then layer by layer, then the last norm."""
         spec = self.spec
-        self.base += _tables(self.step, spec.rows, spec.length, spec.layout)
-        places = _places(spec.length, spec.layout)
-        self.base += places
-        masks = _masks(self.step, spec.rows, spec.length, spec.layout, windows=spec.windows)
+        self.base += self.table * self.shape.position_tables
+        self.base += made_positions(spec.length, spec.layout)
+        masks = sum(self.masks.values())
         self._look("forward", (self.embedded * (2 if self.shape.scaled_embedding else 1),), masks)
         kept = cached = 0
         for number, one in enumerate(self.passes):
@@ -165,7 +175,7 @@ class _Walk:
             self._look("forward", one.forward, kept + cached + masks + beside)
             kept += one.kept + one.beyond
             cached += one.cached
-        self.kept, self.cached, self.masks = kept, cached, masks
+        self.kept, self.cached = kept, cached
 
     def loss(self) -> None:
         """The last norm, the head, cross entropy, and their backward."""
@@ -174,30 +184,46 @@ class _Walk:
         mode = replace(self.mode, width=self.passes[-1].width, needs_gradient=trains)
         ending = head_pass(head, mode, self.cached)
         beside = 0 if self.spec.checkpointing else self.embedded
-        self._look("forward", ending.norm, self.kept + self.masks + beside)
+        self._look("forward", ending.norm, self.kept + sum(self.masks.values()) + beside)
         # Positions are arguments of checkpointed layers, like masks.
         if not self.spec.checkpointing:
-            self.base -= _places(self.spec.length, self.spec.layout)
-        self._look("loss", ending.loss, self.kept + self._kept_masks())
+            self.base -= made_positions(self.spec.length, self.spec.layout)
+        self.base -= self.table * self.shape.position_tables
+        self._look("loss", ending.loss, self.kept + self.arguments[-1])
         self.base += _LOSS
         self.gradients += ending.gradients
 
-    def _kept_masks(self) -> int:
-        """Masks are arguments of checkpointed layers; others have kept what they made of them."""
-        return self.masks if self.spec.checkpointing else 0
+    def _arguments(self) -> Iterator[int]:
+        """For each layer, bytes of masks and tables of positions that the graph holds for those up to it.
+
+        Masks are arguments of checkpointed layers; others have kept what they made of them. Tables are kept
+        by the products of positions, too.
+        """
+        total, windows, tables = 0, set[int | None](), set[int]()
+        for number, layer in enumerate(self.layers):
+            kind, again = layer.plan.kind, self._runs_again(number)
+            if again and kind.window not in windows:
+                windows.add(kind.window)
+                total += self.masks[kind.window]
+            if (again or self.turned[number]) and kind.positions not in tables:
+                tables.add(kind.positions)
+                total += self.table
+            yield total
+
+    def _runs_again(self, number: int) -> bool:
+        return self.spec.checkpointing > 0 and number % self.spec.checkpointing == 0
 
     def backward(self) -> None:
         """The last layer first, then the embedding."""
         count = len(self.passes)
         kept = self.kept - sum(one.beyond for one in self.passes)
         beyond = self.kept - kept
-        masks = self._kept_masks()
         inner: list[tuple[int, Moment, Tags, int, int]] = []
         for number in range(count - 1, -1, -1):
             one = self.passes[number]
             kept -= one.kept
             moment: Moment = "backward_last" if 2 * number >= count else "backward_first"
-            beside = kept + beyond + masks
+            beside = kept + beyond + self.arguments[number]
             if 0 < number < count - 1:
                 total = sum(one.backward) + beside + self.gradients
                 inner.append((total, moment, one.backward, beside, self.gradients))
@@ -205,7 +231,7 @@ class _Walk:
                 self._look(moment, one.backward, beside)
             self.gradients += one.gradients
         if self.step.embedding_trained:
-            self._embedding_backward(beyond + masks)
+            self._embedding_backward(beyond)  # what layers were given went with the first of them
         # Moments are those of the last layer and of the first; others count where they need more than both.
         if inner:
             _, moment, tags, beside, gradients = max(inner, key=itemgetter(0))
@@ -286,48 +312,9 @@ def layer_of(step: Step, plan: LayerPlan, rows: int, length: int, layout: Layout
         shape.attention_dropout,
         shape.attention_softcap is not None,
         sequences,
+        step.width,
     )
     return Layer(shape, plan, step.rules(), scores, 0)
-
-
-def _batch_bytes(spec: StepSpec) -> int:
-    """Token ids and labels, and what the layout brings along."""
-    size = rounded(8 * spec.tokens)
-    total = 2 * size
-    if spec.layout in ("padded", "flat", "packed_dense"):
-        total += size
-    if spec.layout == "flat":
-        total += rounded(4 * (spec.rows + 1))
-    if spec.weighted:
-        total += rounded(4 * spec.tokens)
-    return total
-
-
-def _tables(step: Step, rows: int, length: int, layout: Layout) -> int:
-    """Cosines and sines of positions."""
-    shape = step.shape
-    places = rows * length if layout in ("flat", "packed_dense") else length
-    return 2 * rounded(places * shape.rotary_dim * step.width) * shape.position_tables
-
-
-def _places(length: int, layout: Layout) -> int:
-    """The positions that the model makes where the batch has none."""
-    return 0 if layout in ("flat", "packed_dense") else rounded(8 * length)
-
-
-def _masks(step: Step, rows: int, length: int, layout: Layout, *, windows: bool) -> int:
-    """Dense masks, one a kind of window: of true and false for kernels, of numbers for eager attention."""
-    spec, shape = step.spec, step.shape
-    eager = spec.attention == "eager"
-    if layout == "flat" or (windows and not eager):
-        return 0
-    total = 0
-    for window in {kind.window for kind in shape.layers}:
-        slides = window is not None and length >= window
-        if eager or slides or layout in ("padded", "packed_dense"):
-            batched = rows if layout in ("padded", "packed_dense") or eager else 1
-            total += rounded(batched * length * length * (step.width if eager else 1))
-    return total
 
 
 def _loaded(step: Step) -> Breakdown:
@@ -345,8 +332,9 @@ def _evaluation(step: Step, still: Breakdown, spec: EvaluationSpec) -> Breakdown
     mode = Mode(width, width, step.half, False, training=False)
     embedded = rounded(spec.rows * spec.length * step.shape.hidden * width)
     # Positions and masks go when the layers are done.
-    passing = _tables(step, spec.rows, spec.length, layout) + _places(spec.length, layout)
-    passing += _masks(step, spec.rows, spec.length, layout, windows=spec.windows)
+    passing = position_table(step, spec.rows, spec.length, layout) * step.shape.position_tables
+    passing += made_positions(spec.length, layout)
+    passing += sum(dense_masks(step, spec.rows, spec.length, layout, windows=spec.windows).values())
     base = (2 + (layout == "padded")) * rounded(8 * spec.rows * spec.length)
     best: Tags = (0,) * 5
     beside = cached = 0

@@ -29,7 +29,15 @@ def notes(
 
     `positions`: the tokens of a sequence that the model was made for, None where that is not known.
     """
-    return [*_memory(step, found), *_refused(shape, step, device, positions)]
+    return [*_source(shape), *_memory(step, found), *_refused(shape, step, device, positions)]
+
+
+def _source(shape: ModelShape) -> Iterator[str]:
+    if shape.from_table:
+        yield (
+            "the model's config.json is not on this machine and cannot be fetched: its sizes are from the "
+            "table of well-known models that comes with sftui"
+        )
 
 
 def _refused(

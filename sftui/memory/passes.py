@@ -83,8 +83,9 @@ def layer_pass(layer: Layer, mode: Mode) -> Pass:
     else:
         kept, stays_here = kept - stays, stays
     ledger.mark()
-    tape.backward(edge, gradient)
-    del gradient
+    tape.send(edge.edge, gradient)
+    del gradient  # nothing but the graph holds it when it runs
+    tape.go_on()
     if mode.checkpointed:
         tape = _again(layer, mode, tape, given, size)
     peak = list(ledger.at_peak)
@@ -185,13 +186,16 @@ def _chunked(
         part = _tape(ledger, mode)
         part.tag = LOGITS
         size = min(head.chunk, tokens - first) * head.shape.hidden
-        given = part.new(size * hidden.width)
-        x = part.entry(size, hidden.width, given, needs_gradient=hidden.edge is not None)
+        needs = hidden.edge is not None
+        given = [part.entry(size, hidden.width, part.new(size * hidden.width), needs_gradient=needs)]
         _renew(part, tape.casts)
-        logits = head.logits(part, x, resident=number > 0)
+        logits = head.logits(part, given[0], resident=number > 0)
+        if not mode.training:
+            given.clear()  # no variable of the evaluation holds it
         head.chunk_loss(part, logits)
         tape.casts.update(part.casts)
-        del logits, x, given
+        given.clear()
+        del logits
         if mode.training and hidden.edge is not None and not gradient:
             gradient.append(tape.new(hidden.size * hidden.width))
         _become(LOGITS, part.gradients)

@@ -141,14 +141,15 @@ def _fp8(tape: Tape, x: Tensor, rules: Rules, inputs: int, outputs: int) -> Tens
 def _int8(tape: Tape, x: Tensor, rules: Rules, inputs: int, outputs: int) -> Tensor:
     """bitsandbytes' MatMul8bitLt: keeps its input as long as the graph lives, whatever is checkpointed."""
     rows, width = x.size // inputs, x.width
-    half = None if rules.float16 else tape.new(2 * x.size)
+    float16 = rules.float16 and width == 2  # what it computes with; all else is cast
+    half = None if float16 else tape.new(2 * x.size)
     quantised = tape.new(x.size), tape.new(4 * rows)
     # Outliers are looked for in absolute values.
     tape.borrow(rounded(2 * x.size) + rounded(x.size))
     del half
     product = rows * outputs
     output = tape.new(product * width)
-    tape.borrow(rounded(4 * product) + (0 if rules.float16 else rounded(2 * product)))
+    tape.borrow(rounded(4 * product) + (0 if float16 else rounded(2 * product)))
     del quantised
     back, size = x.size * width, inputs * outputs * width
     if x.edge is not None:
@@ -192,7 +193,7 @@ def _adapted(
         return linear(tape, linear(tape, x, down, r, name=name + ".A"), up, outputs, name=name + ".B")
 
     if adapter.use_dora:
-        moved = _moved(tape, x, result, rules, adapter, down, up, name, quantised=quantised)
+        moved = _moved(tape, x, result, rules, adapter, down, up, name, bias=bias, quantised=quantised)
         result = add(tape, result, moved)
         # PEFT leaves the float32 of the magnitudes to autocast where the layer is quantised.
         return result if own and tape.half else cast(tape, result, given)
@@ -213,6 +214,7 @@ def _moved(
     up: Tensor,
     name: str,
     *,
+    bias: bool,
     quantised: bool,
 ) -> Tensor:
     """What DoRA adds to the result: PEFT's DoraLinearLayer, its norms computed anew in each pass."""
@@ -223,7 +225,9 @@ def _moved(
     kept, product = _update(tape, x.width, down, up, inputs, outputs, adapter.r, name)
     if quantised:
         scales = tape.new(4 * -(-size // 64) if rules.stored in ("nf4", "fp4") else 0, DEQUANTIZATION)
-        weight = Tensor(tape.new(size * rules.width, DEQUANTIZATION), size, rules.width)
+        # bitsandbytes dequantises 8 bits to float32.
+        made = 4 if rules.stored == "int8" else rules.width
+        weight = Tensor(tape.new(size * made, DEQUANTIZATION), size, made)
         del scales
     else:
         weight = tape.parameter(size, rules.width)
@@ -248,6 +252,8 @@ def _moved(
     low = linear(tape, linear(tape, x, down, adapter.r, name=name + ".A"), up, outputs, name=name + ".B")
     if drops:
         base = linear(tape, x, weight, outputs, name="")
+    elif bias:
+        base = shift(tape, base)  # less its bias
     moved = add(tape, multiply(tape, shift(tape, share), base), scale(tape, multiply(tape, share, low)))
     del kept, product
     return moved
@@ -262,6 +268,8 @@ def _update(
     lowered_unit = tape.new(inputs * inputs * low) if low != down.width else unit
     lowered_parameter(tape, down, name + ".A")
     middle = tape.new(inputs * r * low)
+    kept: tuple[Storage, ...] = (lowered_unit, middle) if tape.keeping else ()
+    del lowered_unit  # the graph may hold it, the unit itself is a variable
     lowered_parameter(tape, up, name + ".B")
     product = tape.new(size := inputs * outputs * low)
     del unit
@@ -270,4 +278,4 @@ def _update(
     if tape.recording:
         tape.count(3)
     # In the first pass of a checkpointed layer the graph holds nothing.
-    return ((lowered_unit, middle) if tape.keeping else ()), product
+    return kept, product

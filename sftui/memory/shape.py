@@ -73,8 +73,12 @@ class ModelShape:
     residual_dropout: float = 0.0
     scaled_embedding: bool = False
     experts: Experts | None = None
+    more_masks: tuple[int | None, ...] = ()
+    """Windows, None for whole attention, that the model makes masks for whether a layer has them or not."""
     prefix: str = "model"
     head_name: str = "lm_head"
+    from_table: bool = field(default=False, compare=False)
+    """Taken from `sftui.known_models`, since no config.json is at hand. The same memory follows from it."""
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -99,6 +103,11 @@ class ModelShape:
     def groups(self) -> int:
         """Query heads a key head."""
         return self.heads // self.kv_heads
+
+    @property
+    def masks(self) -> frozenset[int | None]:
+        """The windows that the model makes masks for, None for whole attention."""
+        return frozenset(kind.window for kind in self.layers) | frozenset(self.more_masks)
 
     @property
     def position_tables(self) -> int:

@@ -208,7 +208,7 @@ class Tape:
 
     def backward(self, output: Tensor, gradient: Storage) -> None:
         """Run the graph from its end, as far as it has what it needs; the entry's gradient stays with it."""
-        self._send(output.edge, gradient)
+        self.send(output.edge, gradient)
         del gradient
         self.go_on()
 
@@ -233,8 +233,9 @@ class Tape:
                 if edge is not None:
                     gradient, made[slot] = made[slot], None
                     if gradient is not None:
-                        self._send(edge, gradient)
+                        self.send(edge, gradient)
                     del gradient
+            del made  # gradients that go nowhere
 
     def take_over(self, other: Tape) -> None:
         """Go on with the gradients that a run of the same graph, without what it kept, has come to."""
@@ -244,7 +245,8 @@ class Tape:
             mine.grads, theirs.grads = theirs.grads, None
         other._nodes.clear()
 
-    def _send(self, edge: Edge, gradient: Storage) -> None:
+    def send(self, edge: Edge, gradient: Storage) -> None:
+        """Hand a gradient to where an edge leads, added to what is there."""
         assert edge is not None
         target, slot = edge
         if isinstance(target, Leaf):

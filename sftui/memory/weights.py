@@ -9,6 +9,7 @@ from sftui.memory.modules import Kind, LayerPlan, ModelPlan, norm_size, quantise
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import AdapterSpec, StepSpec, Stored
 from sftui.memory.tape import rounded
+from sftui.recipe import Dtype
 
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -73,7 +74,7 @@ class Trained:
     embedding: bool = False
     stacked: int = 1
     before: int = 0
-    """Elements of the matrix that the optimizer steps before it."""
+    """Elements of what the optimizer steps before it."""
 
     @property
     def size(self) -> int:
@@ -89,6 +90,8 @@ class _Made:
     last: int
     count: int
     cast: bool
+    copied: bool
+    """Of a module of `modules_to_save`: made when all else is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ class _Count:
         self.width = WIDTHS[spec.weight_dtype]
         self.weights = self.adapter = self.largest_layer = 0
         self.made: list[_Made] = []
-        self.norms = 0
+        self.made_last = slice(0, 0)  # those of the last layer's kind
         self.kinds: dict[str, int] = dict.fromkeys(
             ("embeddings", "attention", "mlp", "experts", "norms", "head", "adapter"), 0
         )
@@ -139,8 +142,10 @@ class _Count:
         if self.spec.adapter is not None:
             self._embedding(self.spec.adapter)
         for layer, count in self.model.kinds().items():
-            before = self.weights
+            before, made = self.weights, len(self.made)
             self._layer(layer, count)
+            if layer == self.model.layers[-1]:
+                self.made_last = slice(made, len(self.made))
             self.largest_layer = max(self.largest_layer, (self.weights - before) // count)
         if not shape.tied:
             self._weight(shape.vocab, shape.hidden, "head", trained=self.full)
@@ -205,6 +210,8 @@ class _Count:
             scales = 2 * blocks if spec.double_quant else 0
             if spec.quantization == "fp8":
                 scales = rounded(4 * size)  # divided by them in float32
+            if spec.quantization == "int8" and spec.dtype != "float16":
+                scales = rounded(2 * size)  # bitsandbytes quantises a copy in float16
             most = max(most, rounded(size * self.width) + scales - later)
             later += quantised_bytes(part.outputs, part.inputs, spec.quantization, double=spec.double_quant)
         return most
@@ -268,34 +275,51 @@ class _Count:
         self._adapted(outputs, adapter.r, count, stands=stands)
         if adapter.use_dora:
             self._adapted(outputs, 0, count, stands=stands)
-            self.norms = max(self.norms, self._norm_bytes(inputs, outputs, stands=stands))
 
     def _norm_bytes(self, inputs: int, outputs: int, *, stands: bool) -> int:
         """What DoRA's first norm of a weight takes: the product of both factors, scaled, and the sum."""
         spec, size = self.spec, inputs * outputs
+        rank = 0 if spec.adapter is None else spec.adapter.r
+        # Factors of float16 are multiplied in float32.
+        raised = rounded(4 * rank * inputs) + rounded(4 * rank * outputs) if spec.dtype == "float16" else 0
         if not stands:
-            return 3 * rounded(size * self.width)
-        if spec.quantization in ("nf4", "fp4"):  # PEFT dequantises a copy of the module
-            copied = quantised_bytes(outputs, inputs, spec.quantization, double=spec.double_quant)
-            return copied + 4 * rounded(size * self.width)
-        return rounded(size * self.width) + 3 * rounded(4 * size)
+            return 3 * rounded(size * self.width) + raised
+        if spec.quantization in ("nf4", "fp4"):
+            # PEFT dequantises a copy of the module, where the scales are twice: its own and its weight's.
+            stored = quantised_bytes(outputs, inputs, spec.quantization, double=spec.double_quant)
+            scales = stored - rounded(-(-size // 2))
+            return stored + scales + 4 * rounded(size * self.width) + raised
+        # bitsandbytes dequantises 8 bits to float32.
+        weight = 4 if spec.quantization == "int8" else self.width
+        return rounded(size * weight) + 3 * rounded(4 * size)
 
     def _adapted(
-        self, outputs: int, inputs: int, count: int = 1, *, embedding: bool = False, stands: bool = False
+        self,
+        outputs: int,
+        inputs: int,
+        count: int = 1,
+        *,
+        embedding: bool = False,
+        stands: bool = False,
+        copied: bool = False,
     ) -> None:
         assert self.spec.adapter is not None
         width, size = WIDTHS[self.spec.adapter.dtype], outputs * (inputs or 1)
         self.adapter += rounded(size * width) * count
-        eight = stands and self.spec.quantization in ("int8", "fp8")
-        kind = "float32" if eight else self.spec.weight_dtype
+        kind = self._made_in(stands=stands)
         cast = kind != self.spec.adapter.dtype
-        self.made.append(_Made(rounded(size * WIDTHS[kind]), rounded(size * width), count, cast))
+        self.made.append(_Made(rounded(size * WIDTHS[kind]), rounded(size * width), count, cast, copied))
         self.kinds["adapter"] += size * count
         self._train(Trained(outputs, inputs, width, embedding=embedding), count)
 
     def _copy(self, outputs: int, inputs: int, count: int = 1, *, embedding: bool = False) -> None:
         """A module of `modules_to_save`: the trained copy beside the frozen one."""
-        self._adapted(outputs, inputs, count, embedding=embedding)
+        self._adapted(outputs, inputs, count, embedding=embedding, copied=True)
+
+    def _made_in(self, *, stands: bool) -> Dtype:
+        """What PEFT makes factors in: float32 beside weights of 8 bits, which are no type to compute in."""
+        eight = stands and self.spec.quantization in ("int8", "fp8")
+        return "float32" if eight else self.spec.weight_dtype
 
     def _embedding(self, adapter: AdapterSpec) -> None:
         shape, model = self.shape, self.model
@@ -317,22 +341,45 @@ class _Count:
             self._lora(shape.hidden, shape.vocab, adapter, 1)
 
     def _making(self) -> int:
-        """PEFT makes factors in float32 beside weights of 8 bits, all else in the type of the computation.
+        """PEFT makes factors, with DoRA norms of what they make of a weight, then copies of whole modules.
 
         Then the trainer casts one parameter after the other.
         """
+        factors = sum(each.first * each.count for each in self.made if not each.copied)
         live = sum(each.first * each.count for each in self.made)
-        most = live + self.norms
-        for each in self.made:
+        most = max(live, factors + self._norming())
+        last, after = self.made[self.made_last], self.made[self.made_last.stop :]
+        once = [replace(each, count=1) for each in last]
+        others = [replace(each, count=each.count - 1) for each in last]
+        for each in (*self.made[: self.made_last.start], *others, *once, *after):
             if each.cast:
                 most = max(most, live + each.last)
                 live += (each.last - each.first) * each.count
                 most = max(most, live + each.first)
         return most
 
+    def _norming(self) -> int:
+        """What norms take beside all factors, less those that come later: of a module of the last layer."""
+        spec, layer = self.spec, self.model.layers[-1]
+        adapter = spec.adapter
+        if adapter is None or not adapter.use_dora:
+            return 0
+        most = later = 0
+        for part in reversed(layer.projections):
+            if part.name not in layer.adapted:
+                continue
+            stands = quantised(spec, part, layer)
+            most = max(most, self._norm_bytes(part.inputs, part.outputs, stands=stands) - later)
+            sizes = adapter.r * part.inputs, adapter.r * part.outputs, part.outputs
+            later += sum(rounded(size * WIDTHS[self._made_in(stands=stands)]) for size in sizes)
+        return most
+
     def _train(self, part: Trained, count: int) -> None:
         if part.columns:
-            part, self.before = replace(part, before=self.before), part.size
+            part = replace(part, before=self.before)
+        # Norms and biases are stepped in a group of their own, magnitudes of DoRA with their matrices.
+        if part.columns or not self.full:
+            self.before = part.size
         self.trained[part] = self.trained.get(part, 0) + count
 
     def _buffers(self) -> None:

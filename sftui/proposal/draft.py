@@ -25,6 +25,7 @@ from sftui.recipe import (
     TrainingSection,
 )
 from sftui.recipe_override import put
+from sftui.words import typed
 
 WIDTH = 100  # columns of the file
 
@@ -85,10 +86,10 @@ class Draft:
                 key = f"{name}.{field}"
                 if key in values:
                     why = "as given" if key in self._given else self._why[key]
-                    value = _relative(values[key], folder) if key == "data.eval" else _scalar(values[key])
+                    value = _relative(values[key], folder) if key == "data.eval" else scalar(values[key])
                     lines += _commented(f"  {field}: {value}", why, "  ")
         if "output_dir" in values:
-            lines += _commented(f"output_dir: {_scalar(values['output_dir'])}", "as given", "")
+            lines += _commented(f"output_dir: {scalar(values['output_dir'])}", "as given", "")
         return "\n".join(lines) + "\n"
 
 
@@ -105,17 +106,17 @@ def _source_lines(sources: Sequence[Source], folder: Path) -> Iterator[str]:
     for each in plain:
         each["path"] = path_from(each["path"], folder)
     if len(plain) == 1 and plain[0].keys() == {"path"}:
-        yield f"  train: {_scalar(plain[0]['path'])}"
+        yield f"  train: {scalar(plain[0]['path'])}"
         return
     yield "  train:"
     for each in plain:
         for number, (key, value) in enumerate(each.items()):
-            yield f"    {'  ' if number else '- '}{key}: {_scalar(value)}"
+            yield f"    {'  ' if number else '- '}{key}: {scalar(value)}"
 
 
 def _relative(sources: Sequence[Source], folder: Path) -> str:
     plain = [source.model_dump(exclude_defaults=True) for source in sources]
-    return _scalar([each | {"path": path_from(each["path"], folder)} for each in plain])
+    return scalar([each | {"path": path_from(each["path"], folder)} for each in plain])
 
 
 def _commented(line: str, why: str, indent: str) -> list[str]:
@@ -138,7 +139,7 @@ def _comment(text: str, indent: str) -> list[str]:
     )
 
 
-def _scalar(value: Any) -> str:
+def scalar(value: Any) -> str:
     """A value as YAML writes it within a line."""
     if value is None:
         return "null"
@@ -149,9 +150,9 @@ def _scalar(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_scalar(str(key))}: {_scalar(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{scalar(str(key))}: {scalar(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_scalar, value)) + "]"
+        return "[" + ", ".join(map(scalar, value)) + "]"
     return _string(str(value))
 
 
@@ -160,7 +161,7 @@ def _number(value: float) -> str:
         mantissa, _, exponent = f"{value:.6e}".partition("e")
         digits = mantissa.rstrip("0")
         return f"{digits}{'0' if digits.endswith('.') else ''}e{int(exponent)}"
-    return repr(value)
+    return repr(typed(value))
 
 
 def _string(text: str) -> str:

@@ -29,7 +29,8 @@ class Lengths:
     """Tokens of sequences. `counts`: how many of those looked at have each length.
 
     `sequences` and `tokens` are of all rows, scaled up where only some were looked at. `tokenised`: by the
-    model's tokenizer; else from characters. `findings` are those of `check`, none where not tokenised.
+    model's tokenizer; else from characters. `complete`: all rows were tokenised. `findings` are those of
+    `check`, none where not tokenised.
     """
 
     counts: Mapping[int, int]
@@ -37,11 +38,17 @@ class Lengths:
     tokens: int
     tokenised: bool
     findings: tuple[Finding, ...] = ()
+    complete: bool = False
 
     @property
     def mean(self) -> float:
         """Tokens of a sequence."""
         return self.tokens / max(1, self.sequences)
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens of the longest sequence of all; None where a longer one may be among those not tokenised."""
+        return self.at(100) if self.complete else None
 
     def at(self, percent: int) -> int:
         """The length that so many percent do not exceed: 50, 95, 99 or 100."""
@@ -106,6 +113,7 @@ def measured_lengths(recipe: Recipe, facts: RowFacts, progress: Progress | None)
         tokens=round(overview.tokens * scale),
         tokenised=True,
         findings=overview.findings,
+        complete=facts.counted and overview.rows >= facts.count,
     )
 
 

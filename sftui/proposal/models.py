@@ -53,8 +53,8 @@ class Candidate:
 def named_model(name: str, revision: str | None = None) -> Candidate:
     """The model that somebody names; a folder that is there, else a Hub id.
 
-    What is known of it is not downloaded; of others, the small files are. Raises InputError where there is
-    no such model.
+    Its own config.json wins, where that is on this machine; of a well-known model nothing is downloaded, of
+    others the small files are. Raises InputError where there is no such model.
     """
     folder = Path(name).expanduser()
     local = folder.is_dir()
@@ -62,26 +62,32 @@ def named_model(name: str, revision: str | None = None) -> Candidate:
     snapshot = folder.resolve() if local else _snapshot(name, revision)
     config: Mapping[str, Any]
     shape: ModelShape | None
-    if known is not None:
+    if known is not None and snapshot is None:
         config, shape = known.config, known.shape
     else:
-        config = read_config(config_file(str(folder.resolve()) if local else name, revision))
+        if snapshot is None or (known is None and not local and not _has_tokenizer(snapshot)):
+            snapshot = config_file(name, revision).parent
+        config = read_config(config_file(str(snapshot)))
         found = shape_of(config, file=name)
         shape = found if isinstance(found, ModelShape) else None
-        snapshot = snapshot or _snapshot(name, revision)
     return Candidate(
         name=str(folder.resolve()) if local else name,
         config=config,
         shape=shape,
         at_hand=snapshot is not None and _has_tokenizer(snapshot),
         cached=snapshot is not None and _has_weights(snapshot),
-        gated=known is not None and known.gated,
+        gated=known is not None and known.gated and snapshot is None,
     )
 
 
 def offered_models() -> list[Candidate]:
     """Open ones of today that ask for no licence, the largest first."""
-    return [named_model(model.name) for model in reversed(MODELS) if model.offered]
+    found = []
+    for model in reversed(MODELS):
+        if model.offered:
+            with suppress(InputError):  # what is in the cache under this name is no such model
+                found.append(named_model(model.name))
+    return found
 
 
 def cached_models() -> list[Candidate]:

@@ -21,7 +21,7 @@ from sftui.recipe_file import parse_recipe
 from sftui.recipe_override import parse_override
 from sftui.recipe_save import value_of
 from sftui.runs.rates import Rate
-from sftui.words import count, duration
+from sftui.words import count, counted, duration
 
 _LONG = 12 * 3600.0  # seconds that a run may take at worst, for a model that nobody asked for
 _CPU_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -171,7 +171,8 @@ def _lengths(settled: Settled, facts: RowFacts, progress: Progress | None) -> Le
 def _notes(asked: Asked, settled: Settled, reason: str) -> Iterator[str]:
     facts, lengths, recipe = asked.facts, asked.lengths, settled.recipe
     kinds = " and ".join(str(kind).replace("_", " and ") for kind in facts.formats)
-    rows = f"{facts.count:,}{'' if facts.counted else ' or more'} rows ({kinds})"
+    many = counted(facts.count, "row") if facts.counted else f"{facts.count:,} or more rows"
+    rows = f"{many} ({kinds})"
     about = "" if lengths.tokenised else "about "
     yield (
         f"Data:   {rows}, {about}{count(lengths.tokens)} tokens; {about}{round(lengths.mean):,} a sequence, "
@@ -191,9 +192,9 @@ def _notes(asked: Asked, settled: Settled, reason: str) -> Iterator[str]:
     time = settled.time
     if time.seconds is not None:
         fast, slow = map(duration, time.seconds)
-        yield f"Time:   {settled.steps:,} steps, {fast} to {slow} ({time.basis})"
+        yield f"Time:   {counted(settled.steps, 'step')}, {fast} to {slow} ({time.basis})"
     else:
-        yield f"Time:   {settled.steps:,} steps; how long is not known: {time.no_time}"
+        yield f"Time:   {counted(settled.steps, 'step')}; how long is not known: {time.no_time}"
     for message in worst(lengths.findings, _SHOWN):
         yield f"Check:  {message}"
     if recipe.data.bad_rows == "drop" and facts.problem:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sftui.data.conversation import Conversation
 from sftui.data.formats import read_conversation
+from sftui.data.formats.recognition import Misfit, layout
 from sftui.data.sources import Rows, open_rows
 from sftui.data.sources.paths import is_hub_id
 from sftui.errors import InputError
+from sftui.proposal.draft import path_from, scalar
 from sftui.recipe import RowFormat, Source
 
 SAMPLE = 2000  # rows that are looked at, spread over all
@@ -63,7 +67,7 @@ def look_at_rows(sources: Sequence[Source]) -> RowFacts:
         named.append(source.model_copy(update={"columns": columns}) if columns else source)
     found, sampled, first_error = _conversations(named, opened)
     if not found and first_error is not None:
-        raise first_error
+        raise _with_a_command(first_error, named, opened)
     return RowFacts(
         sources=tuple(named),
         count=sum(map(len, opened)),
@@ -113,37 +117,76 @@ def _columns(source: Source, rows: Rows) -> dict[str, str]:
         return {}
     try:
         row = rows[0]
+    except InputError:
+        return {}
+    try:
         read_conversation(row, source, rows.where(0))
     except InputError:
         pass
     else:
         return {}
-    for columns in _guessed(rows):
-        named = source.model_copy(update={"columns": columns})
-        try:
-            read_conversation(rows[0], named, rows.where(0))
-        except InputError:
-            continue
-        return columns
-    return {}
-
-
-def _guessed(rows: Rows) -> list[dict[str, str]]:
     try:
-        row = rows[0]
+        columns = _by_name(row)
+        read_conversation(row, source.model_copy(update={"columns": columns}), rows.where(0))
     except InputError:
-        return []
-    lists = [name for name, value in row.items() if _is_chat(value)]
+        return {}
+    return columns
+
+
+def _by_name(row: Mapping[str, Any]) -> dict[str, str]:
+    lists = _lists(row)
     if len(lists) == 1:
-        ours = "conversations" if "from" in row[lists[0]][0] else "messages"
-        return [{ours: lists[0]}]
-    by_plain = {name.casefold(): name for name, value in row.items() if isinstance(value, str)}
-    asked = next((by_plain[name] for name in _ASKED if name in by_plain), None)
-    answered = next((by_plain[name] for name in _ANSWERED if name in by_plain), None)
+        return lists[0]
+    asked, answered, whole = (_called(names, row) for names in (_ASKED, _ANSWERED, _TEXT))
     if asked and answered:
-        return [{"prompt": asked, "completion": answered}]
-    whole = next((by_plain[name] for name in _TEXT if name in by_plain), None)
-    return [{"text": whole}] if whole and not asked and not answered else []
+        return {"prompt": asked, "completion": answered}
+    return {"text": whole} if whole and not asked and not answered else {}
+
+
+def _lists(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The columns that are lists of turns, each under our name for it."""
+    lists = [name for name, value in row.items() if _is_chat(value)]
+    return [{"conversations" if "from" in row[name][0] else "messages": name} for name in lists]
+
+
+def _called(names: Sequence[str], row: Mapping[str, Any]) -> str | None:
+    """The column of texts that has the first of these names."""
+    by_plain = {name.casefold(): name for name, value in row.items() if isinstance(value, str)}
+    return next((by_plain[name] for name in names if name in by_plain), None)
+
+
+def _by_place(row: Mapping[str, Any]) -> dict[str, str]:
+    """What columns may be where no name tells: of texts, the first is asked, the longest other answered."""
+    if lists := _lists(row):
+        return lists[0]
+    texts = [name for name, value in row.items() if isinstance(value, str)]
+    if len(texts) < 2:
+        return {"text": texts[0]} if texts else {}
+    answered = _called(_ANSWERED, row)
+    asked = _called(_ASKED, row) or next(name for name in texts if name != answered)
+    others = [name for name in texts if name != asked]
+    return {"prompt": asked, "completion": answered or max(others, key=lambda name: len(row[name]))}
+
+
+def _with_a_command(error: InputError, sources: Sequence[Source], opened: Sequence[Rows]) -> InputError:
+    """`error`, with a command that says which column is which where no format was recognised."""
+    for number, (source, rows) in enumerate(zip(sources, opened, strict=True)):
+        if not len(rows):
+            continue
+        try:
+            row = rows[0]
+        except InputError:
+            break
+        recognised = not isinstance(layout(tuple(row), (), "auto"), Misfit)
+        if source.columns or source.format != "auto" or recognised:
+            break  # it is another mistake
+        hint = "none of its columns holds texts or lists of turns"
+        if columns := _by_name(row) or _by_place(row):
+            given = shlex.quote(f"data.train.{number}.columns={scalar(columns)}")
+            command = f"sftui new {shlex.quote(path_from(source.path, Path.cwd()))} {given}"
+            hint = f"say which column is which, such as: {command if len(sources) == 1 else given}"
+        return InputError(error.problem, file=error.file, line=error.line, key=error.key, hint=hint)
+    return error
 
 
 def _is_chat(value: Any) -> bool:

@@ -10,36 +10,28 @@ from typing import Any, Literal
 from sftui.forecast import evaluations, steps_of
 from sftui.forecast_time import Epoch, Time, time_of
 from sftui.memory.answer import Answer, answer
-from sftui.memory.band import Fits, fits_on
-from sftui.memory.closed_form import estimate
+from sftui.memory.band import fits_on
 from sftui.memory.device import Device
-from sftui.memory.estimate import Estimate
 from sftui.memory.fit import longest
 from sftui.memory.known import Known
-from sftui.memory.levers import LENGTH_STEP, batches, changed
+from sftui.memory.levers import LENGTH_STEP, changed
 from sftui.memory.measured import measured_on
-from sftui.memory.shape import ModelShape
-from sftui.memory.step import step_of
 from sftui.packing_support import refusal
+from sftui.proposal.batch import FILL, estimate_of, sequences_a_step, set_batch, with_room_left
 from sftui.proposal.draft import Draft
 from sftui.proposal.lengths import Lengths, rounded_up
 from sftui.proposal.models import Candidate, parameters
 from sftui.proposal.rows import RowFacts
 from sftui.recipe import Recipe, Source
 from sftui.runs.rates import Rate
-from sftui.words import share, size
+from sftui.words import counted, share, size
 
 Method = Literal["auto", "qlora", "lora", "full"]
 
 _SHORTEST_BIN = 2048  # tokens: shorter bins leave a GPU idle
-_PASS_TOKENS = 16_384  # in one forward pass: more is no faster
-_BUSY_TOKENS = 4096  # in one forward pass, that keep a GPU busy without checkpointing
-_CPU_PASS_TOKENS = 1024
 _CPU_LENGTH = 1024
 _CPU_STEPS = 50
 _LARGE = 10e9  # parameters, from which on a smaller rate is better
-_FILL = 0.97  # of a bin, that best fit fills
-_FILLED = 0.92  # of what is free, that a recipe is made to take at most
 _LOST = 0.01  # of the rows, that may be dropped without a word on truncation
 
 
@@ -71,8 +63,12 @@ class Settled:
             "training.gradient_checkpointing": True,
         }
         made = changed(self.recipe, rows)
-        fits = fits_on(_less(found.device), measured_on(found.device.name))
-        return self.fits and made is not None and fits(made, _estimate(made, shape, found.device))
+        fits = fits_on(with_room_left(found.device), measured_on(found.device.name))
+        return (
+            self.fits
+            and made is not None
+            and fits(made, estimate_of(made, shape, Known(capability=found.device.capability)))
+        )
 
     @property
     def fits(self) -> bool:
@@ -124,12 +120,13 @@ def _settled(asked: Asked, model: Candidate, method: Method) -> Settled:
     _data(draft, asked)
     _training(draft, asked, model)
     _length(draft, asked, model)
-    _batch(draft, asked, model)
+    set_batch(draft, asked, model)
     recipe = draft.recipe()
     steps, time = _schedule(asked, model, recipe)
     if asked.device is None and not draft.has("training.max_steps") and steps > _CPU_STEPS:
-        epochs = f"{recipe.training.num_train_epochs:g} epochs"
-        why = f"all {epochs} are {steps:,} steps, too many for a first run on a CPU"
+        epochs = recipe.training.num_train_epochs
+        whole = "one epoch is" if epochs == 1 else f"all {epochs:g} epochs are"
+        why = f"{whole} {counted(steps, 'step')}, too many for a first run on a CPU"
         draft.set("training.max_steps", _CPU_STEPS, why)
         recipe = draft.recipe()
         steps, time = _schedule(asked, model, recipe)
@@ -137,7 +134,7 @@ def _settled(asked: Asked, model: Candidate, method: Method) -> Settled:
     if model.shape is not None:
         history = () if asked.device is None else measured_on(asked.device.name)
         found = answer(
-            recipe, model.shape, asked.device, longest=asked.lengths.at(100), history=_other(history)
+            recipe, model.shape, asked.device, longest=asked.lengths.longest, history=_other(history)
         )
     return Settled(model, draft, recipe, found, steps, time)
 
@@ -181,7 +178,7 @@ def _data(draft: Draft, asked: Asked) -> None:
             facts.unreadable,
             asked.lengths.found("unreadable-row", "role-order-refused", "template-failure"),
         )
-        draft.set("data.bad_rows", "drop", f"{bad:,} rows cannot be used: sftui check names them")
+        draft.set("data.bad_rows", "drop", f"{counted(bad, 'row')} cannot be used: sftui check names them")
     if asked.per_turn:
         why = "the chat template drops or rewrites earlier turns: this keeps all as the model sees them"
         draft.set("data.sequence_per", "turn", why)
@@ -194,7 +191,7 @@ def _data(draft: Draft, asked: Asked) -> None:
     fraction = min(0.05, round(wanted / rows, 3 if rows > wanted * 100 else 2))
     if rows >= 40 and round(fraction * rows) > 0:
         held_out = round(fraction * rows)
-        draft.set("data.eval_fraction", fraction, f"{held_out:,} rows are held out, to see it learn")
+        draft.set("data.eval_fraction", fraction, f"{counted(held_out, 'row')} held out, to see it learn")
 
 
 def _training(draft: Draft, asked: Asked, model: Candidate) -> None:
@@ -219,12 +216,6 @@ def _training(draft: Draft, asked: Asked, model: Candidate) -> None:
         draft.set("training.eval_steps", 0.5, "evaluation takes long on a CPU")
 
 
-def _sequences_a_step(asked: Asked) -> int:
-    """More of them where there are many: the gradient is smoother, and there are steps enough."""
-    rows = asked.facts.count
-    return 8 if rows < 500 or asked.device is None else 16 if rows < 5000 else 32
-
-
 def _length(draft: Draft, asked: Asked, model: Candidate) -> None:
     """`max_length`, what happens to longer rows, and whether sequences share bins."""
     lengths, device = asked.lengths, asked.device
@@ -242,7 +233,7 @@ def _length(draft: Draft, asked: Asked, model: Candidate) -> None:
     room = _longest_that_fits(draft, asked, model, most)
     length = min(most, room)
     if draft.value("data.packing") not in (None, "none"):
-        step = _sequences_a_step(asked) * lengths.mean
+        step = sequences_a_step(asked) * lengths.mean
         bin_size = max(length, rounded_up(int(min(_SHORTEST_BIN, step))))
         length = max(length, min(bin_size, room, model.context or bin_size))
     longest_word = "" if lengths.tokenised else "about "
@@ -270,87 +261,12 @@ def _longest_that_fits(draft: Draft, asked: Asked, model: Candidate, most: int) 
     if asked.device is None or model.shape is None:
         return most if asked.device is None else min(most, _SHORTEST_BIN)
     recipe = draft.recipe()
-    fits = fits_on(_less(asked.device), measured_on(asked.device.name))
+    fits = fits_on(with_room_left(asked.device), measured_on(asked.device.name))
     limit = max(most, _SHORTEST_BIN)
     found = longest(
         recipe, model.shape, fits, limit - limit % LENGTH_STEP, Known(capability=asked.device.capability)
     )
     return found.value if found is not None else min(most, 512)
-
-
-def _batch(draft: Draft, asked: Asked, model: Candidate) -> None:
-    """Micro-batch, accumulation and checkpointing."""
-    lengths, device = asked.lengths, asked.device
-    sequences = _sequences_a_step(asked)
-    length = draft.value("data.max_length")
-    total, word = sequences, "rows"
-    each = min(length, lengths.at(95))
-    if draft.value("data.packing") not in (None, "none"):
-        mean = lengths.mean_within(length, drops=False)
-        bins = sequences * mean / (_FILL * length)
-        total, each = max(1, 1 << max(0, round(bins) - 1).bit_length()), length
-        a_bin = max(1.0, _FILL * length / max(1.0, mean))
-        sequences, word = round(total * a_bin), "sequences in bins"
-    own = draft.value("training.gradient_accumulation_steps")
-    rows = draft.value("training.per_device_train_batch_size")
-    if draft.has("training.gradient_accumulation_steps") or draft.has("training.per_device_train_batch_size"):
-        total = own * rows
-    draft.set("training.per_device_train_batch_size", 1)
-    draft.set("training.gradient_accumulation_steps", total)
-    recipe = draft.recipe()
-    most = _CPU_PASS_TOKENS if device is None else _PASS_TOKENS
-    sizes = [size for size in batches(recipe) if size == 1 or size * each <= most]
-    chosen, checkpoints = _largest(asked, model, recipe, sizes, each)
-    exactly = draft.value("data.packing") not in (None, "none")
-    of_pass = f"{chosen * each:,} tokens in a pass" + ("" if exactly else ", seldom more")
-    draft.set("training.per_device_train_batch_size", chosen, of_pass)
-    about = f"about {sequences:,} {word} a step"
-    draft.set("training.gradient_accumulation_steps", max(1, total // chosen), about)
-    if not checkpoints:
-        why = "activations fit: no second forward pass, about a quarter faster"
-        draft.set("training.gradient_checkpointing", False, why)
-
-
-def _largest(
-    asked: Asked, model: Candidate, recipe: Recipe, sizes: Sequence[int], each: int
-) -> tuple[int, bool]:
-    """The micro-batch, and whether activations are computed again: not where that keeps the device busy."""
-    device, shape = asked.device, model.shape
-    if device is None:
-        return sizes[0], True
-    if shape is None:
-        return 1, True
-    fits = fits_on(_less(device), measured_on(device.name))
-    for checkpoints in (False, True):
-        for rows in sizes:
-            busy = rows * each >= _BUSY_TOKENS or rows == sizes[0]
-            if (checkpoints or busy) and _fits_so(recipe, shape, rows, checkpoints, device, fits):
-                return rows, checkpoints
-    return 1, True
-
-
-def _less(device: Device) -> Device:
-    """The device without what is left free on it: a desktop grows, and other data fragments more."""
-    return replace(device, used_bytes=device.used_bytes + round((1 - _FILLED) * device.free_bytes))
-
-
-def _fits_so(
-    recipe: Recipe, shape: ModelShape, rows: int, checkpoints: bool, device: Device, fits: Fits
-) -> bool:
-    total = recipe.training.gradient_accumulation_steps
-    made = changed(
-        recipe,
-        {
-            "training.per_device_train_batch_size": rows,
-            "training.gradient_accumulation_steps": max(1, total // rows),
-            "training.gradient_checkpointing": checkpoints,
-        },
-    )
-    return made is not None and fits(made, _estimate(made, shape, device))
-
-
-def _estimate(recipe: Recipe, shape: ModelShape, device: Device) -> Estimate:
-    return estimate(shape, step_of(recipe, shape, capability=device.capability))
 
 
 def _epoch(recipe: Recipe, lengths: Lengths) -> Epoch:
@@ -360,7 +276,7 @@ def _epoch(recipe: Recipe, lengths: Lengths) -> Epoch:
     kept = (1 - data.eval_fraction) * (1 - drops * lengths.share_longer(data.max_length))
     sequences = max(1, round(lengths.sequences * kept))
     tokens = max(1, round(sequences * lengths.mean_within(data.max_length, drops=drops)))
-    bins = sequences if data.packing == "none" else max(1, ceil(tokens / (_FILL * data.max_length)))
+    bins = sequences if data.packing == "none" else max(1, ceil(tokens / (FILL * data.max_length)))
     return Epoch(bins, sequences, tokens)
 
 
@@ -380,6 +296,6 @@ def _schedule(asked: Asked, model: Candidate, recipe: Recipe) -> tuple[int, Time
 def room(answer: Answer) -> str:
     """`9.7 of 23.5 GiB free on NVIDIA RTX 4090`; without a GPU, what it takes."""
     if answer.device is None:
-        return f"about {size(answer.band.typical)} of memory"
+        return f"about {size(answer.band.typical)} of RAM"
     usual = f"{answer.band.typical / 2**30:.1f}"
     return f"{usual} of {size(answer.device.free_bytes)} free on {answer.device.name}"

@@ -229,6 +229,7 @@ class _Work:
         for part in self.parts:
             logits = self.tail(states.index_select(0, part)[None])
             total += self._scored(logits, part)[0]
+            del logits  # before those of the next chunk are there
         return total
 
     def both(

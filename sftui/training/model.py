@@ -11,6 +11,7 @@ import transformers
 from peft import LoraConfig, get_peft_model
 from peft.utils.error import NoMatchingPeftModuleError
 
+from sftui.checks.adapter import mixed
 from sftui.checks.device import AMPERE, Target, cannot, too_many
 from sftui.checks.finding import raise_error
 from sftui.errors import InputError
@@ -54,8 +55,13 @@ def load_model(recipe: Recipe, where: torch.device) -> Any:
     model = _load_base(recipe, where)
     model.config.use_cache = False
     if recipe.adapter is not None:
+        raise_error(mixed(recipe, _linear(model)))
         model = attach_adapter(model, recipe.adapter)
     return model
+
+
+def _linear(model: Any) -> list[str]:
+    return [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
 
 
 def _load_base(recipe: Recipe, where: torch.device) -> Any:
@@ -145,7 +151,14 @@ def quantization_config(section: ModelSection) -> Any:
 
 
 def attach_adapter(model: Any, section: AdapterSection) -> Any:
-    """Freeze the model and add LoRA to it.
+    """Freeze the model and add LoRA to it, in the type that the recipe says."""
+    adapted = add_adapter(model, section)
+    cast_adapter(adapted, section)
+    return adapted
+
+
+def add_adapter(model: Any, section: AdapterSection) -> Any:
+    """Freeze the model and add LoRA to it, in a type that PEFT chooses.
 
     `peft.prepare_model_for_kbit_training` is left out on purpose: it casts embeddings and output
     head to float32, gigabytes on a model with a large vocabulary (bitsandbytes#1569).
@@ -172,11 +185,14 @@ def attach_adapter(model: Any, section: AdapterSection) -> Any:
         raise InputError(
             problem, key="adapter.target_modules", hint=f"this model has: {', '.join(names[:40])}"
         ) from error
-    # On a quantised base PEFT creates the adapter in float32 whatever was asked for; say it once, here.
+    return adapted
+
+
+def cast_adapter(adapted: Any, section: AdapterSection) -> None:
+    """Give what is trained the type that the recipe says: on a quantised base PEFT makes all in float32."""
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(DTYPES[section.dtype])
-    return adapted
 
 
 def _matrices(model: Any) -> list[str]:

@@ -41,6 +41,13 @@ FLOAT16: dict[str, Any] = {
     "adapter": AdapterSpec(8, dtype="bfloat16", modules_to_save=("embed_tokens", "lm_head")),
 }
 PADDED: dict[str, Any] = {"rows": 2, "length": 200, "layout": "padded", "attention": "efficient"}
+EAGER = PADDED | {"attention": "eager"}
+# One layer of whole attention, which is not checkpointed where every second is.
+ONE_WHOLE = SLIDING | {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
+ONE_HEAD = {"hidden_size": 64, "num_attention_heads": 1, "num_key_value_heads": 1}
+PHI = {"num_key_value_heads": 4}
+DORA = AdapterSpec(8, use_dora=True)
+ENDS = ("embed_tokens", "lm_head")
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("llama", HEADS, LORA),
@@ -103,6 +110,66 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("llama", HEADS, LORA | {"capability": (9, 0)}),
     ("llama", HEADS, FLOAT16),
     ("llama", HEADS, FLOAT16 | {"adapter": AdapterSpec(8, dtype="bfloat16", use_dora=True)}),
+    # A mask of the type of a trained embedding.
+    (
+        "qwen2",
+        {},
+        EAGER
+        | LORA
+        | {"adapter": AdapterSpec(8, modules_to_save=ENDS), "evaluation": EvaluationSpec(2, 200)},
+    ),
+    ("gemma3_text", ONE_WHOLE, EAGER | {"checkpointing": 2}),
+    ("gemma3_text", SLIDING, LORA | FLAT | {"evaluation": EvaluationSpec(8, 200)}),
+    ("gemma2", SLIDING, LORA | FLAT),
+    ("qwen2_moe", {key: value for key, value in MOE.items() if key != "head_dim"}, PADDED),
+    ("phi", PHI, LORA | {"adapter": AdapterSpec(8, targets=("v_proj",)), "checkpointing": 0}),
+    (
+        "phi",
+        PHI,
+        LORA
+        | {
+            "quantization": "nf4",
+            "adapter": AdapterSpec(8, targets=("fc1", "fc2"), use_dora=True),
+            "checkpointing": 2,
+        },
+    ),
+    ("phi3", ONE_HEAD, LORA | {"adapter": AdapterSpec(8, targets=("o_proj",)), "checkpointing": 0}),
+    ("phi3", ONE_HEAD, EAGER | {"adapter": AdapterSpec(8), "dtype": "float32", "checkpointing": 0}),
+    ("smollm3", {"num_key_value_heads": 1}, EAGER | LORA),
+    ("llama", WIDE, LORA | {"quantization": "int8", "adapter": DORA}),
+    ("llama", WIDE, FLOAT16 | {"quantization": "nf4", "adapter": DORA}),
+    ("llama", WIDE, FLOAT16 | {"quantization": "int8"}),
+    (
+        "llama",
+        HEADS,
+        PADDED | {"dtype": "float16", "master_float32": True, "autocast": "float16", "optimizer": "sgd"},
+    ),
+    (
+        "mixtral",
+        HEADS | {"num_local_experts": 4},
+        LORA | {"adapter": AdapterSpec(64), "evaluation": EvaluationSpec(1, 256)},
+    ),
+    (
+        "gemma2",
+        LARGE,
+        CHUNKED
+        | {
+            "dtype": "float32",
+            "attention": "eager",
+            "adapter": AdapterSpec(8),
+            "evaluation": EvaluationSpec(4, 256),
+        },
+    ),
+    (
+        "llama",
+        HEADS | {"num_key_value_heads": 1},
+        {
+            "dtype": "float32",
+            "attention": "math",
+            "adapter": AdapterSpec(8),
+            "evaluation": EvaluationSpec(1, 256),
+        },
+    ),
 ]
 
 
@@ -127,10 +194,9 @@ def test_the_closed_form_meets_the_simulation(
     ours, simulated = both(family, settings, StepSpec(**({"rows": 1, "length": 256} | changes)))
     assert ours.parameters.total == simulated.parameters.total
     assert ours.parameters.trainable == simulated.parameters.trainable
-    assert ours.peak_bytes == pytest.approx(simulated.peak_bytes, rel=0.002)
+    assert ours.peak_bytes == pytest.approx(simulated.peak_bytes, rel=0.001)
     assert ours.peak_moment == simulated.peak_moment
     for moment in simulated.moments:
-        off = abs(ours.at(moment) - simulated.at(moment))
-        assert off <= simulated.peak_bytes / (100 if moment != "forward" else 20), moment
+        assert ours.at(moment) == pytest.approx(simulated.at(moment), rel=0.006), moment
     for name in ("weights", "adapter", "optimizer"):
         assert ours.components[name] == pytest.approx(simulated.components[name], rel=1e-3, abs=4096), name

@@ -18,6 +18,8 @@ from tests.memory.test_measured import ONE
 
 GIB, MIB = 2**30, 2**20
 
+NEW_OLD = ((300, "595"), (700, "550"))
+
 
 def run(
     reserved: float, predicted: float | None = 10, context: int | None = None, loss: Loss = "stock"
@@ -96,6 +98,13 @@ def test_runs_with_the_installed_torch_count_alone_where_there_are_any(
     other, own = run(16, context=GIB), replace(run(10.3, context=300 * MIB), versions={"torch": "2.13"})
     assert band(8 * GIB, "stock", [other, own]) == band(8 * GIB, "stock", [own])
     assert band(8 * GIB, "stock", [other]).runs == 1
+
+
+def test_a_context_of_another_driver_than_the_newest_does_not_count() -> None:
+    new, old = (replace(run(10.3, context=size * MIB), versions={"driver": name}) for size, name in NEW_OLD)
+    assert band(8 * GIB, "stock", [new, old, old]).context == 300 * MIB
+    assert band(8 * GIB, "stock", [new, old, old]).runs == 3
+    assert band(8 * GIB, "stock", [old, new, new]).context == 700 * MIB
 
 
 def test_what_took_less_than_predicted_lowers_the_band() -> None:

@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 
 from sftui.errors import InputError
-from sftui.memory.config_file import Unknown, shape_of, shape_of_model
+from sftui.known_models import known_model
+from sftui.memory.closed_form import estimate
+from sftui.memory.config_file import Unknown, longest_position, shape_of, shape_of_model
+from sftui.memory.notes import notes
 from sftui.memory.shape import ModelShape
+from sftui.memory.step import StepSpec
 
 LLAMA = {"model_type": "llama", "hidden_size": 512, "num_attention_heads": 8, "num_hidden_layers": 2}
 
@@ -30,6 +34,57 @@ def test_a_directory_without_one_is_told_in_one_sentence(tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"there is no config\.json") as caught:
         shape_of_model(str(tmp_path))
     assert caught.value.key == "model.name_or_path"
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be in, an empty Hub cache (its path), and no Hub."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    longest_position.cache_clear()
+    return tmp_path / "hub"
+
+
+KNOWN = "Qwen/Qwen3-0.6B"
+
+
+def test_without_a_hub_a_well_known_model_has_the_shape_of_the_table_and_a_note_says_so(
+    offline: Path,
+) -> None:
+    found, known = shape_of_model(KNOWN), known_model(KNOWN)
+    assert isinstance(found, ModelShape) and found.from_table and known is not None
+    read = shape_of(known.config)
+    assert found == read and isinstance(read, ModelShape) and not read.from_table
+    assert longest_position(KNOWN) == 40_960
+    step = StepSpec(rows=1, length=64)
+    (note,) = notes(found, step, estimate(found, step))
+    assert "table of well-known models" in note
+    assert not notes(read, step, estimate(read, step))
+
+
+@pytest.mark.parametrize(("name", "revision"), [(KNOWN, "abc"), ("owner/other", None)])
+def test_the_table_does_not_stand_in_for_a_revision_or_another_model(
+    offline: Path, name: str, revision: str | None
+) -> None:
+    for read in (shape_of_model, longest_position):
+        with pytest.raises(InputError, match="cannot be fetched"):
+            read(name, revision)
+
+
+def test_a_config_in_the_cache_or_in_a_directory_wins_over_the_table(offline: Path) -> None:
+    folder = offline / f"models--{KNOWN.replace('/', '--')}"
+    (folder / "snapshots" / "abc").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("abc")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / "snapshots" / "abc" / name).write_text("{}")
+    (folder / "snapshots" / "abc" / "config.json").write_text(json.dumps(LLAMA))
+    found = shape_of_model(KNOWN)
+    assert isinstance(found, ModelShape) and (found.hidden, found.from_table) == (512, False)
+    Path(KNOWN).mkdir(parents=True)
+    with pytest.raises(InputError, match=r"there is no config\.json"):
+        shape_of_model(KNOWN)
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '"llama"', ""])

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import math
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from sftui.memory.device import Device
 from sftui.recipe_file import dump_recipe, parse_recipe
 from sftui.runs import lock
 from sftui.runs.directory import RunDirectory
 from sftui.runs.events import EventWriter
 from sftui.runs.status import Failure, Status, write_status
+from sftui.screens.app import GARBAGE
 
 RECIPE = "model: {name_or_path: owner/tiny-model}\ndata: {train: rows.jsonl}\n"
 GPU = {
@@ -113,6 +117,79 @@ class Runs:
             tokens_per_second=12_340.0,
             seconds=0.5,
         )
+
+
+IDLE = 0.001  # seconds of work in a wait that count as none
+
+
+async def screen_is_idle(min_sleep: float = 0.0, max_sleep: float = 1.0) -> None:
+    """Until the event loop has little to do: two of these are longer than a frame, and follow each key."""
+    end = time.monotonic() + max_sleep
+    while time.monotonic() < end:
+        worked = time.thread_time()
+        await asyncio.sleep(0.01)
+        if time.thread_time() - worked < IDLE:
+            return
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keys_wait_for_the_screen_alone() -> Iterator[None]:
+    """Keys of a Pilot wait for the event loop: by itself Textual waits for threads too, 2 s a key."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("textual.app.wait_for_idle", screen_is_idle)
+        patch.setattr("textual._wait.process_time", time.thread_time)
+        yield
+
+
+@pytest.fixture(scope="package", autouse=True)
+def garbage_is_looked_for_as_in_a_terminal() -> Iterator[None]:
+    """A Pilot is headless, where the workbench leaves Python's own thresholds: a quarter of a start."""
+    before = gc.get_threshold()
+    gc.set_threshold(*GARBAGE)
+    gc.freeze()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*before)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the runs of a workbench lie, and its recipe."""
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def nothing_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What runs took is kept here, whatever the machine on which the tests run has seen."""
+    monkeypatch.setenv("SFTUI_STATE", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def no_gpu_here(monkeypatch: pytest.MonkeyPatch, nothing_measured: None) -> None:
+    """A machine without a GPU."""
+    _is_here(monkeypatch)
+
+
+@pytest.fixture
+def rtx_4090_here(monkeypatch: pytest.MonkeyPatch, nothing_measured: None) -> None:
+    """A GPU of 24 GiB that nobody else uses."""
+    from .memory_screen_fixtures import GPU
+
+    _is_here(monkeypatch, GPU)
+
+
+@pytest.fixture
+def h200_here(monkeypatch: pytest.MonkeyPatch, nothing_measured: None) -> None:
+    """A GPU of which others hold some."""
+    from .memory_screen_fixtures import HERE
+
+    _is_here(monkeypatch, HERE)
+
+
+def _is_here(monkeypatch: pytest.MonkeyPatch, *devices: Device) -> None:
+    from .memory_screen_fixtures import machine
+
+    monkeypatch.setattr("sftui.devices.look", lambda folder: machine(*devices))
 
 
 @pytest.fixture

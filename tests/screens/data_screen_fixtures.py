@@ -18,7 +18,7 @@ from sftui.screens.widgets.conversation import Conversation
 from sftui.screens.widgets.row_list import RowList
 
 from .desk_fixtures import FakeDesk
-from .test_workbench import screen_text
+from .workbench_fixtures import screen_text
 
 RECIPE = """\
 model: {name_or_path: owner/tiny-model}

@@ -17,7 +17,7 @@ from sftui.recipe import Recipe
 from sftui.screens.memory import MemoryScreen
 
 from .data_screen_fixtures import Open
-from .test_workbench import screen_text
+from .workbench_fixtures import when as on_screen
 
 LLAMA = {
     "model_type": "llama",
@@ -81,13 +81,12 @@ async def memory(made: Open, pilot: Pilot[None]) -> str:
 
 async def when(made: Open, pilot: Pilot[None], holds: Callable[[MemoryScreen], object]) -> str:
     """Wait until something holds of the screen."""
-    for _ in range(400):
-        await pilot.pause(0.02)
-        screen = made.app.screen_stack[0]
-        if isinstance(screen, MemoryScreen) and holds(screen):
-            await pilot.pause(0.05)
-            return screen_text(made.app)
-    raise AssertionError(f"it did not come to be:\n{screen_text(made.app)}")
+    return await on_screen(pilot, MemoryScreen, holds)
+
+
+async def unsaved(made: Open, pilot: Pilot[None], count: int) -> None:
+    """Wait until so many changes of the recipe are said to be unsaved; a toast lies over it on the screen."""
+    await when(made, pilot, lambda screen: f"{count} unsaved: S saves" in str(screen._change.border_subtitle))
 
 
 def answer_to(recipe: Recipe, device: Device | None = GPU, longest: int | None = None) -> Answer:
@@ -132,3 +131,8 @@ async def at_field(made: Open, pilot: Pilot[None], name: str) -> None:
     place = [field.name for field in FIELDS].index(name)
     await pilot.press("home", *["down"] * place)
     assert on(made)._fields.field.name == name
+
+
+def bar_of(shown: str) -> str:
+    """The line of the bar."""
+    return next(line for line in shown.splitlines() if "W█" in line)

@@ -9,7 +9,7 @@ from sftui.screens.widgets.bin_list import BinList
 from sftui.screens.widgets.bin_tokens import BinTokens
 
 from .data_screen_fixtures import RECIPE, Open
-from .test_workbench import screen_text
+from .workbench_fixtures import screen_text
 
 PACKED = RECIPE + "  packing: best_fit\ntraining: {per_device_train_batch_size: 4}\n"
 

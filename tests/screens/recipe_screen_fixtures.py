@@ -11,10 +11,11 @@ from textual.pilot import Pilot
 from sftui.recipe import Recipe
 from sftui.screens.open_recipe import OpenRecipe
 from sftui.screens.recipe import RecipeScreen
+from sftui.screens.recipe_text import TextPane
 
 from .data_screen_fixtures import Open
 from .memory_screen_fixtures import GPU, model
-from .test_workbench import screen_text
+from .workbench_fixtures import when as on_screen
 
 
 def text(directory: Path) -> str:
@@ -45,13 +46,7 @@ async def recipe(made: Open, pilot: Pilot[None]) -> str:
 
 async def when(made: Open, pilot: Pilot[None], holds: Callable[[RecipeScreen], object]) -> str:
     """Wait until something holds of the screen."""
-    for _ in range(400):
-        await pilot.pause(0.02)
-        screen = made.app.screen_stack[0]
-        if isinstance(screen, RecipeScreen) and holds(screen):
-            await pilot.pause(0.05)
-            return screen_text(made.app)
-    raise AssertionError(f"it did not come to be:\n{screen_text(made.app)}")
+    return await on_screen(pilot, RecipeScreen, holds)
 
 
 def on(made: Open) -> RecipeScreen:
@@ -89,3 +84,8 @@ async def settled(made: Open, pilot: Pilot[None]) -> str:
 def words(made: Open, panel: str) -> str:
     """What a panel says, in one line."""
     return " ".join(str(on(made)._panels[panel]._shown).split())
+
+
+def pane(made: Open) -> TextPane:
+    """The YAML view."""
+    return on(made)._text

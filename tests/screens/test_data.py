@@ -13,13 +13,7 @@ from sftui.screens.widgets.finding_list import FindingList
 from .conftest import Runs
 from .data_screen_fixtures import RECIPE, SIZES, HeldOut, Open, Whole, settle
 from .desk_fixtures import CHAT
-from .test_workbench import screen_text, until
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
-
+from .workbench_fixtures import screen_text, until
 
 # -- what stands on the screen
 

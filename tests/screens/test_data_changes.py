@@ -12,13 +12,7 @@ from sftui.recipe_file import load_recipe
 from sftui.screens.data_choices import TEMPLATES, template_items
 
 from .data_screen_fixtures import RECIPE, Open, settle
-from .test_workbench import screen_text, until
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
-
+from .workbench_fixtures import screen_text, until
 
 # -- the filter
 
@@ -46,6 +40,7 @@ async def test_a_filter_that_means_nothing_says_so_while_it_is_typed(folder: Pat
     async with opened.run_test() as pilot:
         await until(pilot, "53,")
         await pilot.press("slash")
+        await until(pilot, "role:tool")
         # All at once: typed slowly, what is there so far has a meaning of its own.
         opened.app.screen.query_one(Input).value = "finding:nonsense"
         await until(pilot, "unknown finding")

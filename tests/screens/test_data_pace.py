@@ -9,17 +9,11 @@ from pathlib import Path
 import pytest
 
 from sftui.recipe_file import parse_recipe
-from sftui.screens.help import bindings_of
 from sftui.screens.widgets.row_list import KEPT
 
 from .data_screen_fixtures import RECIPE, Capped, Open, Slow, settle
 from .desk_fixtures import Messages
-from .test_workbench import screen_text, until
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
+from .workbench_fixtures import keys_are_told, screen_text, shown_keys, until
 
 
 async def test_a_million_rows_are_moved_through_while_they_are_analysed(folder: Path) -> None:
@@ -50,7 +44,7 @@ async def test_keys_are_answered_while_a_row_takes_its_time(folder: Path) -> Non
     async with opened.run_test() as pilot:
         await until(pilot, "200 rows")
         for _ in range(10):
-            opened.app.screen.action_move(0, 1)  # type: ignore[attr-defined]
+            opened.app.screen.action_move(1)  # type: ignore[attr-defined]
             await asyncio.sleep(0.01)
         assert opened.rows.row == 10
         await settle(opened, pilot, 10)
@@ -161,18 +155,16 @@ async def test_resizing_keeps_row_and_token(folder: Path) -> None:
 # -- the table of keys
 
 
-async def test_help_lists_every_key_and_no_two_share_one(folder: Path) -> None:
+async def test_keys_are_told_and_both_themes_show_the_same_words(folder: Path) -> None:
     opened = Open(folder)
     async with opened.run_test(size=(120, 60)) as pilot:
         await until(pilot, "53,")
-        bindings = bindings_of(opened.app.screen)
-        keys = [key for binding in bindings for key in binding.key.split(",")]
-        assert sorted(keys) == sorted(set(keys))
-        assert {"ctrl+c", "ctrl+a", "ctrl+b"}.isdisjoint(keys)
-        await pilot.press("question_mark")
-        shown = await until(pilot, "everywhere")
-        for binding in bindings:
-            assert binding.tooltip and binding.id and binding.tooltip[:30] in shown, binding
+        before = await until(pilot, "1,024")
+        await pilot.press("T")
+        await pilot.pause(0.1)
+        assert screen_text(opened.app).splitlines()[1:] == before.splitlines()[1:]
+        assert shown_keys(opened.app.screen) == 6
+        await keys_are_told(pilot, "m trained", "v view", "f next finding", "/ filter")
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)], ids=str)
@@ -182,17 +174,6 @@ async def test_at_most_six_keys_stand_in_the_footer(folder: Path, size: tuple[in
         footer = (await until(pilot, "q quit")).splitlines()[-1]
         for words in ("m trained", "v view", "f next finding", "/ filter", "? help", "q quit"):
             assert words in footer
-        assert sum(binding.show for binding in bindings_of(opened.app.screen)) == 6
-
-
-async def test_both_themes_show_the_same_words(folder: Path) -> None:
-    opened = Open(folder)
-    async with opened.run_test() as pilot:
-        await until(pilot, "53,")
-        before = await until(pilot, "1,024")
-        await pilot.press("T")
-        await pilot.pause(0.3)
-        assert screen_text(opened.app).splitlines()[1:] == before.splitlines()[1:]
 
 
 def test_a_recipe_for_the_screen_is_a_recipe() -> None:

@@ -33,12 +33,7 @@ from .memory_screen_fixtures import (
     when,
     words,
 )
-from .test_workbench import screen_text, until
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
+from .workbench_fixtures import screen_text, until
 
 
 class Simulator:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from sftui.screens.app import Workbench
-from sftui.screens.help import bindings_of
 from sftui.screens.packing import PackingScreen
 from sftui.screens.packing_view import percent
 from sftui.screens.widgets.strategy_list import StrategyList
@@ -20,13 +19,7 @@ from .conftest import Runs
 from .data_screen_fixtures import SIZES, Open, settle
 from .desk_fixtures import HOSTILE, FakeDesk
 from .packing_screen_fixtures import PACKED, at, packing
-from .test_workbench import screen_text, until
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
-
+from .workbench_fixtures import keys_are_told, screen_text, shown_keys, until
 
 # -- what stands on the screen
 
@@ -258,21 +251,12 @@ async def test_an_exact_length_is_typed_as_on_the_data_screen(folder: Path) -> N
 # -- the frame
 
 
-async def test_help_lists_every_key_no_two_share_one_and_the_footer_has_six(folder: Path) -> None:
+async def test_keys_are_told(folder: Path) -> None:
     opened = Open(folder, PACKED)
     async with opened.run_test(size=(120, 60)) as pilot:
         await packing(opened, pilot)
-        bindings = bindings_of(opened.app.screen)
-        keys = [key for binding in bindings for key in binding.key.split(",")]
-        assert sorted(keys) == sorted(set(keys)) and {"ctrl+c", "ctrl+a", "ctrl+b"}.isdisjoint(keys)
-        assert sum(binding.show for binding in bindings) == 6
-        footer = (await until(pilot, "q quit")).splitlines()[-1]
-        for words in ("Enter open", "g go to", "x max_length", "k leak test", "? help", "q quit"):
-            assert words in footer
-        await pilot.press("question_mark")
-        shown = await until(pilot, "everywhere")
-        for binding in bindings:
-            assert binding.tooltip and binding.id and binding.tooltip[:30] in shown, binding
+        assert shown_keys(opened.app.screen) == 6
+        await keys_are_told(pilot, "Enter open", "g go to", "x max_length", "k leak test")
 
 
 async def test_hostile_names_rows_and_errors_cannot_inject(folder: Path) -> None:

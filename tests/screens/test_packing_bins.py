@@ -14,12 +14,7 @@ from sftui.screens.packing_choices import GoToBin
 
 from .data_screen_fixtures import Open, settle
 from .packing_screen_fixtures import PACKED, at, bins, packing, tokens
-from .test_workbench import screen_text, until
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
+from .workbench_fixtures import screen_text, until
 
 
 async def test_a_bin_opens_token_by_token_with_positions_that_restart(folder: Path) -> None:

@@ -18,7 +18,7 @@ from sftui.screens.widgets.leak_panel import LeakPanel
 
 from .data_screen_fixtures import Open
 from .packing_screen_fixtures import PACKED, packing
-from .test_workbench import screen_text, until
+from .workbench_fixtures import screen_text, until
 
 PASSED = {
     "passed": True,
@@ -30,11 +30,6 @@ PASSED = {
     "seconds": 0.1,
     "error": None,
 }
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, program: str) -> None:

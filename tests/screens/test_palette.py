@@ -15,7 +15,7 @@ from sftui.screens.palette import Commands
 
 from .conftest import RECIPE, Runs
 from .desk_fixtures import FakeDesk
-from .test_workbench import until, workbench
+from .workbench_fixtures import until, workbench
 
 
 async def offered(pilot: Pilot[None], query: str = "") -> list[str]:
@@ -33,17 +33,13 @@ async def test_it_finds_by_name_what_the_keys_do_and_opens_runs(runs: Runs) -> N
     async with workbench(runs).run_test(size=(120, 40)) as pilot:
         await until(pilot, "one")
         dark = pilot.app.theme
-        await pilot.press("ctrl+p")
-        await pilot.pause(0.3)
-        await pilot.press(*"light")
-        await pilot.pause(0.8)
+        await pilot.press("ctrl+p", *"light")
+        await until(pilot, "Theme  (T)")
         await pilot.press("enter")
-        await pilot.pause(0.5)
-        assert pilot.app.theme != dark
-        await pilot.press("ctrl+p")
-        await pilot.pause(0.3)
-        await pilot.press(*"open one")
-        await pilot.pause(0.8)
+        while pilot.app.theme == dark:
+            await pilot.pause(0.02)
+        await pilot.press("ctrl+p", *"open one")
+        await until(pilot, "Open one")
         await pilot.press("enter")
         await until(pilot, "120/200")
 

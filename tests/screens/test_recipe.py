@@ -6,27 +6,21 @@ from pathlib import Path
 
 import pytest
 from textual import events
-from textual.widgets import Input
 
 from sftui.recipe_fields import FIELDS, SECTIONS
 from sftui.recipe_file import load_recipe
-from sftui.screens.app import Workbench
-from sftui.screens.help import bindings_of
 
 from .data_screen_fixtures import SIZES, Open
-from .memory_screen_fixtures import GPU, machine
-from .recipe_screen_fixtures import at, now, on, opened, recipe, said, settled, text, when, words
-from .test_workbench import screen_text, until
+from .recipe_screen_fixtures import at, now, on, opened, recipe, said, settled, when, words
+from .workbench_fixtures import keys_are_told, screen_text, shown_keys, until
+
+pytestmark = pytest.mark.usefixtures("rtx_4090_here")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
-
-
-@pytest.fixture(autouse=True)
-def _this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sftui.devices.look", lambda folder: machine(GPU))
+def verdict(made: Open) -> str | None:
+    """Whether what is forecast fits."""
+    memory = on(made)._facts.forecast.memory
+    return None if memory is None else memory.verdict
 
 
 def burst(made: Open, *keys: str) -> None:
@@ -286,16 +280,12 @@ async def test_leaving_the_question_open_takes_nothing_and_saving_asks_again(fol
         assert len(made.app.screen_stack) == 2
 
 
-async def test_the_footer_has_six_keys_and_the_form_says_what_saves(folder: Path) -> None:
+async def test_keys_are_told_and_the_form_says_what_saves(folder: Path) -> None:
     made = opened(folder)
-    async with made.run_test(size=(80, 24)) as pilot:
+    async with made.run_test(size=(120, 60)) as pilot:
         await recipe(made, pilot)
-        bindings = bindings_of(on(made))
-        keys = [key for binding in bindings for key in binding.key.split(",")]
-        assert sorted(keys) == sorted(set(keys)) and sum(binding.show for binding in bindings) == 6
-        footer = (await until(pilot, "q quit")).splitlines()[-1]
-        for shown in ("Enter edit", "y YAML", "d difference", "R start", "? help", "q quit"):
-            assert shown in footer
+        assert shown_keys(on(made)) == 6
+        await keys_are_told(pilot, "Enter edit", "y YAML", "d difference", "R start")
         await at(made, pilot, "training.seed")
         await pilot.press("right")
         await until(pilot, "1 unsaved: S saves")
@@ -357,9 +347,8 @@ async def test_a_finding_stands_beside_its_field_and_is_mended_by_a_key(folder: 
         proposal = on(made)._form.proposal()
         assert proposal and "f does that" in words(made, "about")
         await pilot.press("f")
-        await when(made, pilot, lambda screen: screen._facts.of is said(made))
-        memory = on(made)._facts.forecast.memory
-        assert memory is not None and memory.verdict == "fits"
+        # The longest sequence is known once the rows have been analysed with the new batch.
+        await when(made, pilot, lambda screen: screen._facts.of is said(made) and verdict(made) == "fits")
 
 
 # -- with the other screens
@@ -447,50 +436,3 @@ async def test_what_keeps_a_run_from_starting_is_told_in_the_summary(
         await pilot.press("enter")
         await pilot.pause(0.1)
         assert "It does not start" in screen_text(made.app)
-
-
-# -- without a recipe
-
-
-async def test_without_a_recipe_ready_ones_lead_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    app = Workbench(tmp_path / "runs")
-    async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await pilot.press("4")
-        shown = await until(pilot, "qlora-8gb")
-        assert "No recipe is open" in shown and "new recipe" in shown
-        while "▌  cpu-smoke" not in screen_text(app):
-            await pilot.press("down")
-        await pilot.press("enter")
-        await until(pilot, "trust_remote_code")
-        assert app.recipe_name == "cpu-smoke" and app.unsaved == []
-        await pilot.press("S")
-        await until(pilot, "save as")
-        field = app.screen.query_one(Input)
-        assert field.value == "cpu-smoke.yaml"
-        await pilot.press("enter")
-        await until(pilot, "saved as")
-        assert load_recipe(tmp_path / "cpu-smoke.yaml") == app.recipe and app.recipe_name == "cpu-smoke.yaml"
-
-
-async def test_a_recipe_is_made_for_a_dataset_whose_path_is_typed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.jsonl").write_text('{"prompt": "one", "completion": "two"}\n' * 20)
-    app = Workbench(tmp_path / "runs")
-    async with app.run_test(size=(120, 40), notifications=True) as pilot:
-        await pilot.press("4")
-        await until(pilot, "new recipe")
-        await pilot.press("enter")
-        await until(pilot, "mine.jsonl")
-        await pilot.press(*"missing.jsonl", "enter")
-        await until(pilot, "did you mean")
-        await pilot.press("ctrl+u", *"mi", "tab", "enter")
-        await until(pilot, "trust_remote_code")
-        assert Path(app.recipe.data.train[0].path) == tmp_path / "mine.jsonl"
-        assert app.recipe_name == "mine.yaml" and app.opened.lost
-
-
-def test_the_text_of_the_fixture_is_a_recipe_with_comments(tmp_path: Path) -> None:
-    assert text(tmp_path).count("#") == 5

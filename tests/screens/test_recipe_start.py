@@ -16,21 +16,14 @@ from sftui.screens import recipe_start
 from sftui.screens.recipe_start import StartRun
 
 from .desk_fixtures import FakeDesk
-from .memory_screen_fixtures import GIB, HERE, machine
+from .memory_screen_fixtures import GIB, HERE
 from .recipe_screen_fixtures import on, opened, recipe, when, words
-from .test_workbench import until
+from .workbench_fixtures import until
 
 OLD = Device("NVIDIA Tesla T4", 15 * GIB, capability=(7, 5))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "runs"
-
-
-@pytest.fixture(autouse=True)
-def _this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sftui.devices.look", lambda folder: machine(HERE))
+pytestmark = pytest.mark.usefixtures("h200_here")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from sftui.screens.recipe_choices import suggested
 from sftui.screens.recipe_completion import completions
 from sftui.screens.recipe_offers import Offer, offers, opened
 from sftui.screens.recipe_rows import Row, place_of, row_line, rows_of, signs_of
+from sftui.screens.recipe_search import found_keys
 from sftui.screens.recipe_view import bounds, field_words, meaning, meaning_in_short, typing_words
 
 from .conftest import Runs
@@ -172,8 +173,10 @@ def test_help_has_what_when_usual_default_and_bounds() -> None:
 
 def test_while_a_value_is_typed_its_fault_comes_first() -> None:
     field = field_at("model.dtype")
-    said = str(typing_words(field, "found 'x', expected one of", ["float16", "float32"], "float16"))
+    offered = ["float16", "float32"]
+    said = str(typing_words(field, "found 'x', expected one of", offered, "float16", before="bfloat16"))
     assert said.startswith("✗ found 'x'") and "Tab  float32" in said
+    assert said.splitlines()[0].endswith("; dtype stays bfloat16")
 
 
 # -- completion
@@ -241,3 +244,11 @@ def test_a_free_name_is_suggested_for_what_has_no_file_of_its_own(tmp_path: Path
     (tmp_path / "cpu-smoke.yaml").touch()
     assert suggested(ready, tmp_path) == "cpu-smoke-2.yaml"
     assert suggested(made, tmp_path) == made.name
+
+
+def test_a_search_finds_keys_and_words_of_the_help_only_where_no_key_has_them(tmp_path: Path) -> None:
+    made = OpenRecipe.of_text("my.yaml", text(model(tmp_path)), tmp_path)
+    assert found_keys(made, "train_on") == ("data.train_on",)
+    assert found_keys(made, "learning rate") == ("training.learning_rate",)
+    assert "training.learning_rate" in found_keys(made, "lr")
+    assert "adapter.r" in found_keys(made, "rank")

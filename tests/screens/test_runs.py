@@ -16,7 +16,7 @@ from sftui.runs.directory import RunDirectory
 from sftui.screens.run_columns import BESIDE, LEAST_NAME, WIDTHS, cut, layout
 
 from .conftest import Runs
-from .test_workbench import until, workbench
+from .workbench_fixtures import until, workbench
 
 NAME = "2026-11-20_041200-smollm2-gsm8k"
 

@@ -19,7 +19,7 @@ from sftui.screens.train import TrainScreen
 from tests.run_memory_fixtures import GIB, STEP, append, on_a_gpu, predicted, step_memory, telemetry, trial
 
 from .conftest import GPU, Runs
-from .test_workbench import screen_text, until, workbench
+from .workbench_fixtures import screen_text, until, workbench
 
 SHORT = Failure(
     "memory",

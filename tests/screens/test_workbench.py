@@ -1,44 +1,21 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 
 from sftui.runs import lock
 from sftui.runs.directory import RunDirectory
 from sftui.runs.events import EventWriter
 from sftui.runs.status import Failure, read_status
-from sftui.screens.app import Workbench
 from sftui.screens.help import HelpScreen, bindings_of
 from sftui.screens.widgets.plot import Plot
 
 from .conftest import RECIPE, Runs
 from .desk_fixtures import FakeDesk
+from .workbench_fixtures import keys_are_told, screen_text, until, workbench
 
 SIZES = [(60, 20), (80, 24), (120, 40), (250, 70)]
-
-
-def screen_text(app: Workbench) -> str:
-    """What stands on the screen, a line a row."""
-    lines = app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in lines)
-
-
-async def until(pilot: Pilot[None], text: str, patience: float = 8.0) -> str:
-    """Wait until `text` stands on the screen."""
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        await pilot.pause(0.05)
-        shown = screen_text(pilot.app)  # type: ignore[arg-type]
-        if text in shown:
-            return shown
-    raise AssertionError(f"{text!r} did not appear:\n{shown}")
-
-
-def workbench(runs: Runs, **options: object) -> Workbench:
-    return Workbench(runs.folder, refresh=0.1, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -46,6 +23,8 @@ async def test_the_dashboard_shows_what_matters_at_every_size(runs: Runs, size: 
     run = runs.make("one", gpu=True)
     async with workbench(runs, run=run).run_test(size=size) as pilot:
         shown = await until(pilot, "120/200")
+        screens = " 1 Data  2 Packing  3 Memory  4 Recipe  5 Train  6 Runs"
+        assert screens in shown.splitlines()[0] and ("sftui" in shown.splitlines()[0]) == (size[0] > 63)
         for expected in (
             "● running",
             "loss",
@@ -305,18 +284,11 @@ async def test_hostile_text_in_a_log_or_an_answer_is_shown_and_never_interpreted
         assert "␛[31mred" in shown
 
 
-async def test_help_lists_every_key_of_the_screen_and_of_the_app(runs: Runs) -> None:
+async def test_keys_of_a_run_are_told(runs: Runs) -> None:
     run = runs.make("one")
-    async with workbench(runs, run=run).run_test(size=(120, 50)) as pilot:
+    async with workbench(runs, run=run).run_test(size=(120, 60)) as pilot:
         await until(pilot, "● running")
-        bindings = bindings_of(pilot.app.screen)
-        await pilot.press("question_mark")
-        shown = await until(pilot, "everywhere")
-        for binding in bindings:
-            assert (binding.tooltip or binding.description)[:30] in shown
-        assert all(binding.tooltip and binding.id for binding in bindings)
-        await pilot.press("escape")
-        await until(pilot, "● running")
+        await keys_are_told(pilot, "X stop")
 
 
 async def test_no_two_bindings_of_a_screen_share_a_key(runs: Runs) -> None:

@@ -66,6 +66,22 @@ def test_a_recipe_that_says_otherwise_is_refused_before_weights_are_read(
     assert caught.value.key == "model.quantization"
 
 
+def test_a_trained_copy_that_cannot_multiply_what_the_model_hands_it_is_refused(
+    make_recipe: MakeRecipe,
+) -> None:
+    mixed = ("model.dtype=float32", "model.quantization=none", "adapter.dtype=bfloat16")
+    with pytest.raises(InputError, match="lm_head, trained in full") as caught:
+        load_model(make_recipe(*mixed, "adapter.modules_to_save=[lm_head]"), CPU)
+    assert caught.value.key == "adapter.dtype"
+    ids = torch.arange(3, 19)[None]
+    # The embedding's output goes through norms, whose float32 weights make float32 of it.
+    model: Any = load_model(make_recipe(*mixed, "adapter.modules_to_save=[embed_tokens]"), CPU)
+    model(input_ids=ids, labels=ids).loss.backward()
+    model.get_base_model().lm_head.to(torch.bfloat16)  # what was refused
+    with pytest.raises(RuntimeError, match="dtype"):
+        model(input_ids=ids, labels=ids)
+
+
 def llama(**settings: Any) -> Any:
     return transformers.LlamaConfig(
         hidden_size=64,

@@ -16,7 +16,6 @@ from sftui.training.fp8 import Fp8Linear
 from sftui.training.model import quantization_config
 from sftui.training.simulation import autocast, kernels, loading, skeleton
 from sftui.training.simulation.counting import LiveBytes
-from sftui.training.simulation.cuda import kernel_of
 from sftui.training.simulation.simulate import recipe_of, simulate
 
 HIDDEN, INNER, HEADS, KEYS, SIZE, WORDS = 256, 512, 8, 2, 32, 4096
@@ -155,6 +154,21 @@ def assert_same(config: Any, step: StepSpec) -> None:
 @pytest.mark.parametrize("name", STEPS)
 def test_layers_that_repeat_can_be_left_out(name: str) -> None:
     assert_same(llama(), STEPS[name])
+
+
+@pytest.mark.parametrize(
+    ("layers", "step"),
+    [
+        # Copies that autocast keeps of all weights grow beyond the logits.
+        (16, replace(STEPS["full, float16"], evaluation=EvaluationSpec(2, 256))),
+        # Factors that are cast grow beyond the norm of one weight.
+        (12, replace(QLORA, adapter=AdapterSpec(r=32, use_dora=True, targets=("q_proj", "v_proj")))),
+    ],
+)
+def test_so_can_layers_of_a_deep_model_that_is_highest_where_a_shallow_one_is_not(
+    layers: int, step: StepSpec
+) -> None:
+    assert_same(llama(layers), step)
 
 
 @pytest.mark.parametrize("every", [2, 3])
@@ -337,10 +351,7 @@ def test_optimizers_keep_what_they_keep() -> None:
     assert states("lion_32bit") == pytest.approx(4, rel=0.01)  # float32, whatever the weights are
     assert states("adamw_torch_fused") == pytest.approx(4, rel=0.01)
     paged = simulate(llama(), replace(PLAIN, optimizer="paged_adamw_32bit")).moments["save"]["optimizer"]
-    query, key = (
-        HIDDEN * HEADS * SIZE,
-        HIDDEN * KEYS * SIZE,
-    )  # what is smaller than 100,000 values is not paged
+    query, key = HIDDEN * HEADS * SIZE, HIDDEN * KEYS * SIZE  # less than 100,000 values are not paged
     assert paged == 9 * 8 * (2 * query + 2 * key) + 19 * 2 * up(4 * HIDDEN)
     layers = simulate(llama(), replace(PLAIN, optimizer="adamw_bnb_8bit")).moments["save"]["optimizer"]
     embedded = 8 * WORDS * HIDDEN  # transformers keeps embeddings in 32 bits
@@ -354,29 +365,6 @@ def test_a_foreach_optimizer_takes_a_copy_of_the_weights_while_it_steps() -> Non
     )
     copies = each.moments["optimizer_step"]["optimizer"] - fused.moments["optimizer_step"]["optimizer"]
     assert copies == pytest.approx(2 * each.parameters.trainable, rel=0.02)
-
-
-def tensor(heads: int = 8, size: int = 64, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
-    return torch.empty(1, heads, 16, size, dtype=dtype, device="meta")
-
-
-def test_the_kernel_of_attention_is_the_one_that_cuda_takes() -> None:
-    mask = torch.empty(1, 1, 16, 16, dtype=torch.bool, device="meta")
-
-    def found(query: torch.Tensor, key: torch.Tensor, mask: Any = None, *, grouped: bool = False) -> str:
-        return kernel_of(query, key, mask, grouped=grouped, wanted="flash")
-
-    assert found(tensor(), tensor()) == "flash"
-    assert found(tensor(), tensor(2), grouped=True) == "flash"
-    assert found(tensor(), tensor(), mask) == "efficient"
-    assert kernel_of(tensor(), tensor(), None, grouped=False, wanted="efficient") == "flash"
-    assert kernel_of(tensor(), tensor(2), None, grouped=True, wanted="efficient") == "flash"
-    assert kernel_of(tensor(), tensor(), mask, grouped=False, wanted="efficient") == "efficient"
-    assert kernel_of(tensor(), tensor(), None, grouped=False, wanted="math") == "math"
-    assert found(tensor(size=512), tensor(size=512)) == "efficient"
-    single = tensor(dtype=torch.float32)
-    assert found(single, single) == "efficient"
-    assert found(single, tensor(2, dtype=torch.float32), grouped=True) == "math"
 
 
 def test_float32_with_shared_keys_grows_with_the_square_of_the_length() -> None:

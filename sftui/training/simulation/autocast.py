@@ -39,13 +39,15 @@ _IN_FLOAT32 = _named("sum", "prod", "norm")
 class MetaAutocast(TorchFunctionMode):
     """Casts the arguments of functions by the rules of CUDA autocast, and keeps copies of weights as it does.
 
-    `enabled` and `dtype` are its state; copies of float32 leaves live until the outermost region ends.
+    `enabled` and `dtype` are its state; copies of float32 leaves live until the outermost region ends, and
+    `released` is called then.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.enabled = False
         self.dtype = torch.float16
+        self.released: Callable[[], None] = lambda: None
         self._nested = 0
         self._copies: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -64,6 +66,7 @@ class MetaAutocast(TorchFunctionMode):
             self._nested -= 1
             if not self._nested:
                 self._copies.clear()
+                self.released()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

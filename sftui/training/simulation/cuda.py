@@ -11,6 +11,7 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from peft.tuners.lora.layer import LoraLayer, ParamWrapper
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch.utils import _foreach_utils
 
@@ -37,7 +38,11 @@ def as_cuda(counter: LiveBytes, wanted: Kernel) -> Iterator[None]:
             for name in ("_get_foreach_kernels_supported_devices", "_get_fused_kernels_supported_devices"):
                 put(place, name, _and_meta(getattr(place, name)))
         put(varlen, "has_kernel", _has_varlen_kernel)
-        put(BaseTunerLayer, "_move_adapter_to_device_of_base_layer", _to_type_of_base)
+        # PEFT makes factors in host memory, in float32.
+        for owner, name in ((torch.nn.Linear, "__init__"), (LoraLayer, "reset_lora_parameters")):
+            put(owner, name, _uncounted(getattr(owner, name), counter))
+        for kind in (BaseTunerLayer, ParamWrapper):
+            put(kind, "_move_adapter_to_device_of_base_layer", _arrival(counter))
         _put_bitsandbytes(put, counter)
         yield
 
@@ -46,17 +51,39 @@ def _and_meta(listed: Callable[[], list[str]]) -> Callable[[], list[str]]:
     return lambda: [*listed(), META]
 
 
-def _to_type_of_base(layer: Any, adapter_name: str, device: Any = None) -> None:
-    """An adapter gets the type of the layer that it stands beside: PEFT leaves it out for meta tensors."""
-    base = layer.get_base_layer()
-    weight = getattr(base, "weight", None)
-    dtype = getattr(base, "compute_dtype", None if weight is None else weight.dtype)  # that of 4-bit layers
-    if dtype is None or not dtype.is_floating_point:
-        return
-    for name in (*layer.adapter_layer_names, *layer.other_param_names):
-        parts = getattr(layer, name, None)
-        if isinstance(parts, torch.nn.ModuleDict | torch.nn.ParameterDict) and adapter_name in parts:
-            parts[adapter_name] = parts[adapter_name].to(dtype=dtype)
+def _uncounted(function: Callable[..., Any], counter: LiveBytes) -> Callable[..., Any]:
+    """The same, of which nothing is on the device."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with counter.paused():
+            return function(*args, **kwargs)
+
+    return run
+
+
+def _arrival(counter: LiveBytes) -> Callable[..., None]:
+    """An adapter comes to the device in the type of the layer that it stands beside: PEFT leaves that out for
+    meta tensors.
+    """
+
+    def move(layer: Any, adapter_name: str, device: Any = None) -> None:
+        base = layer.get_base_layer()
+        weight = layer.get_param() if isinstance(layer, ParamWrapper) else getattr(base, "weight", None)
+        dtype = getattr(base, "compute_dtype", None if weight is None else weight.dtype)  # that of 4 bits
+        for name in (*layer.adapter_layer_names, *layer.other_param_names):
+            parts = getattr(layer, name, None)
+            if (
+                not isinstance(parts, torch.nn.ModuleDict | torch.nn.ParameterDict)
+                or adapter_name not in parts
+            ):
+                continue
+            if dtype is not None and dtype.is_floating_point:
+                parts[adapter_name] = parts[adapter_name].to(dtype=dtype)
+            made = parts[adapter_name]
+            tensors = made.parameters() if isinstance(made, torch.nn.Module) else (made,)
+            counter.count(tensors, "adapter")
+
+    return move
 
 
 def _has_varlen_kernel(where: torch.device, dtype: torch.dtype, head_dim: int, *, windows: bool) -> bool:

@@ -15,7 +15,7 @@ from sftui.recipe import Recipe
 from sftui.training import chunked_loss, varlen
 from sftui.training.arguments import training_arguments
 from sftui.training.attention import DTYPES
-from sftui.training.model import attach_adapter
+from sftui.training.model import add_adapter, cast_adapter
 from sftui.training.simulation import autocast, kernels, loading, skeleton
 from sftui.training.simulation.batches import micro_batch
 from sftui.training.simulation.counting import LiveBytes, Peak, Window, rounded
@@ -27,6 +27,7 @@ from sftui.training.trainer import SftTrainer
 
 META = "meta"
 _UNMASKED = "sftui_simulated_unmasked"
+FLAT = "sftui_simulated_flat"
 
 
 class _Accelerator:
@@ -55,7 +56,10 @@ def simulate_layers(
         counter.enter(("load", "adapter"))
         if recipe.adapter is not None:
             with counter.making("adapter"), torch.device(META):
-                model = attach_adapter(model, recipe.adapter)
+                model = add_adapter(model, recipe.adapter)
+                # Its peak grows otherwise with the number of layers: a window of its own.
+                counter.enter(("load", "cast"))
+                cast_adapter(model, recipe.adapter)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         counter.count(trained, "weights" if recipe.adapter is None else "adapter")
         _enable_checkpointing(model, recipe, step)
@@ -65,6 +69,7 @@ def simulate_layers(
         windows = Windows(model, counter)
         if step.autocast is not None:
             autocast.prepare(model, DTYPES[step.autocast], mode)
+            mode.released = windows.released
         counter.enter(("optimizer_step", "clip"))
         counter.reserve(workspace, "workspace")
         if step.processes > 1:  # what DDP reduces gradients in
@@ -184,7 +189,7 @@ def _attention_name(step: StepSpec) -> str | None:
     if step.attention == "eager":
         return "eager"
     if step.layout == "flat":
-        return varlen.NAME
+        return FLAT if step.windows else varlen.NAME
     return _UNMASKED if step.windows else None
 
 
@@ -192,6 +197,14 @@ def _register() -> None:
     varlen.register()
     AttentionInterface.register(_UNMASKED, _unmasked)
     AttentionMaskInterface.register(_UNMASKED, lambda *_, **__: None)
+    AttentionInterface.register(FLAT, _flat)
+    AttentionMaskInterface.register(FLAT, AttentionMaskInterface()[varlen.NAME])
+
+
+def _flat(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
+    """Packed rows of a kernel that caps scores by itself, as flash attention does."""
+    options.pop("softcap", None)
+    return AttentionInterface()[varlen.NAME](module, query, key, value, attention_mask, **options)
 
 
 def _unmasked(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:

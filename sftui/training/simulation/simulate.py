@@ -12,7 +12,7 @@ from sftui.recipe import AdapterSection, DataSection, ModelSection, Recipe, Sour
 from sftui.training import varlen
 from sftui.training.simulation import layers, loading, skeleton
 from sftui.training.simulation.counting import Peak, Window
-from sftui.training.simulation.dry import simulate_layers
+from sftui.training.simulation.dry import FLAT, simulate_layers
 from sftui.training.simulation.parameters import Counts
 
 # Of torch, transformers and PEFT, where a model does something that has no meta kernel or that they refuse.
@@ -66,7 +66,7 @@ def _refused(config: Any, step: StepSpec, error: Exception) -> InputError:
             key="model.dtype",
             hint=hint,
         )
-    if varlen.NAME in said:
+    if varlen.NAME in said or FLAT in said:
         said = "its attention does not take packed rows"
     elif _NO_VALUES in said:
         said = "its code reads values of tensors, and the simulation has only their sizes"

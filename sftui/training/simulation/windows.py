@@ -24,8 +24,9 @@ class Watcher(Protocol):
 class Windows:
     """Tells a watcher which part of the step is running.
 
-    ("forward", "embeddings" | layer | "norm"), ("loss", "forward" | "backward"), ("backward", layer |
-    "embeddings"). What is made in the output head and the loss counts as logits.
+    ("forward", "embeddings" | layer | "norm"), ("loss", "forward" | "released" | "backward"), ("backward",
+    layer | "embeddings"), ("evaluation", "batch" | "released"). What is made in the output head and the loss
+    counts as logits.
     """
 
     def __init__(self, model: Any, counter: Watcher) -> None:
@@ -53,6 +54,16 @@ class Windows:
         self._running = "forward"
         self._counter.make("activations")
         self._counter.enter(("forward", "embeddings"))
+
+    def released(self) -> None:
+        """What all layers have left beside their activations is gone.
+
+        A window that goes on would have two places whose heights grow otherwise with the number of layers.
+        """
+        if self._running == "forward":
+            self._counter.enter(("loss", "released"))
+        elif self._running == "evaluation":
+            self._counter.enter(("evaluation", "released"))
 
     def begin_backward(self) -> None:
         """The backward pass is next, from the loss on."""
