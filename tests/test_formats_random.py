@@ -83,13 +83,13 @@ def read_or_refuse(row: dict[str, Any], source: Source) -> None:
     "".join(message.get("content") or "" for message in found.messages).encode()
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(rows, st.sampled_from(FORMATS))
 def test_any_row_is_a_conversation_or_an_input_error(row: dict[str, Any], wanted: Any) -> None:
     read_or_refuse(row, Source(path="train.jsonl", format=wanted))
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(
     messages | turns | values,
     st.sampled_from(("messages", "conversations", "prompt", "tools", "history")),
@@ -102,7 +102,7 @@ def test_any_value_in_a_column_that_is_read(value: Any, column: str, other: Any)
     read_or_refuse({**row, column: value}, Source(path="train.jsonl"))
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(rows, st.dictionaries(columns | st.text(max_size=8), columns | st.text(max_size=4), max_size=3))
 def test_any_mapping_of_columns(row: dict[str, Any], mapping: dict[str, str]) -> None:
     read_or_refuse(row, Source(path="train.jsonl", columns=mapping))

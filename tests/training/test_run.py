@@ -17,6 +17,7 @@ from sftui.recipe import Recipe
 from sftui.runs import launch
 from sftui.runs.directory import RunDirectory, create_run
 from sftui.runs.status import Status, read_status
+from sftui.training.failure import explain
 
 from .conftest import MakeRecipe, events_of, losses_of, train_here, weights_of
 
@@ -72,22 +73,12 @@ def test_a_run_finishes_with_a_log_that_warns_of_nothing(make_recipe: MakeRecipe
     assert list(run.checkpoints.glob(".*/*")) == []
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "request"])
-def test_asked_to_stop_a_run_finishes_its_step_saves_and_ends_as_stopped(
-    make_recipe: MakeRecipe, how: str
-) -> None:
-    run = start(make_recipe(*LONG))
-    wait_for_step(run, 3)
-    if how == "SIGTERM":
-        pid = status_of(run).pid
-        assert pid is not None
-        os.kill(pid, signal.SIGTERM)
-    else:
-        launch.stop(run)
+def assert_stopped_with_all_it_did(run: RunDirectory) -> None:
+    """Its step finished, saved as checkpoint and result, and nothing asked for any more."""
     assert wait_for_end(run) == 0, run.log_file.read_text()
     status = status_of(run)
     assert status.state == "stopped"
-    assert run.checkpoint_steps() == [status.step] == [len(losses_of(run))]
+    assert run.checkpoint_steps()[-1] == status.step == len(losses_of(run))
     assert run.adapter.is_dir()
     assert run.pending() == frozenset()
 
@@ -99,7 +90,7 @@ def test_asked_to_stop_before_its_first_step_a_run_ends_as_stopped(make_recipe: 
     assert status_of(run).state == "stopped"
 
 
-def test_a_trainer_outlives_the_process_and_the_terminal_that_started_it(
+def test_a_trainer_outlives_the_terminal_that_started_it_and_stops_when_terminated(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     from sftui.recipe_file import dump_recipe
@@ -118,8 +109,8 @@ def test_a_trainer_outlives_the_process_and_the_terminal_that_started_it(
     wait_for_step(run, 2)
     status = status_of(run)
     assert status.pid is not None and os.getsid(status.pid) == status.pid
-    launch.stop(run)
-    assert wait_for_end(run) == 0
+    os.kill(status.pid, signal.SIGTERM)
+    assert_stopped_with_all_it_did(run)
 
 
 def test_requests_are_taken_up_between_steps(make_recipe: MakeRecipe, rows: Path) -> None:
@@ -133,7 +124,7 @@ def test_requests_are_taken_up_between_steps(make_recipe: MakeRecipe, rows: Path
     assert len(events_of(run, "eval")) == 2  # one before the first step, one asked for
     assert run.checkpoint_steps()
     launch.stop(run)
-    assert wait_for_end(run) == 0
+    assert_stopped_with_all_it_did(run)
 
 
 def test_a_loss_that_is_not_a_number_stops_before_the_optimizer_step_and_names_the_rows(
@@ -175,11 +166,11 @@ def test_an_unreadable_model_fails_with_a_sentence(
     shutil.copytree(tiny_model, broken)
     weights = broken / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    run = start(make_recipe(f"model.name_or_path={broken}"))
-    assert wait_for_end(run) == 1
-    error = status_of(run).error
-    assert error is not None and error.cause and error.advice
-    assert "Traceback" not in error.cause
+    recipe = make_recipe(f"model.name_or_path={broken}")
+    with pytest.raises(Exception) as error:
+        train_here(recipe)
+    failure = explain(error.value, recipe, "")
+    assert failure.cause and failure.advice and "Traceback" not in failure.cause
 
 
 @pytest.fixture
