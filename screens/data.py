@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widget import Widget
+from textual.widgets import Input
 
 from . import data_view as view
 from . import findings_view
@@ -204,6 +205,8 @@ class DataScreen(Panes[Pane]):
     def _applies(self, action: str) -> bool:
         if self._desk is None:
             return action in WITHOUT_DATA and self.app.recipe is not None
+        if action == "filter" and isinstance(self.focused, Input):
+            return False
         if action in WITH_ROWS:
             return self._overview is not None and self._overview.rows > 0
         if action == "sequence":
@@ -255,7 +258,7 @@ class DataScreen(Panes[Pane]):
     def action_filter(self) -> None:
         """Type a filter."""
         self._mark_pane("rows")
-        self.call_after_refresh(self._rows.open_filter)
+        self._rows.open_filter()
 
     @on(Filter.Done)
     def _filter_done(self) -> None:

@@ -34,6 +34,7 @@ BINDINGS: list[BindingType] = [
         "filter",
         "only rows that match: words, /regex/, finding:, tokens:, role:",
         show=True,
+        first=True,  # before the next key, which is of the field
     ),
     key("data.go-to", "g", "go_to", "go to row", "go to a row by its number"),
     key(

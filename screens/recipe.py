@@ -14,6 +14,7 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.timer import Timer
 from textual.widget import Widget
+from textual.widgets import Input, TextArea
 
 from . import recipe_view as view
 from .pace import Looks
@@ -254,6 +255,8 @@ class RecipeScreen(Panes[Pane]):
             return False
         if action == "back":
             return self._pane != "form" or self._form.can_go_back
+        if action == "search" and isinstance(self.focused, Input | TextArea):
+            return False
         if action == "enter":
             return self._pane != "yaml"
         return action not in OF_FIELD or self._pane == "form"

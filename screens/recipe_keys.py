@@ -31,7 +31,8 @@ BINDINGS: list[BindingType] = [
     ),
     key("recipe.add", "a", "add", "add source", "add a source to the list under the cursor"),
     key("recipe.fix", "f", "fix", "fix", "do what the finding here proposes"),
-    key("recipe.search", "slash", "search", "search", "find fields by name and help"),
+    # Before the next key, which is of the field.
+    key("recipe.search", "slash", "search", "search", "find fields by name and help", first=True),
     key(
         "recipe.only-changed",
         "o",

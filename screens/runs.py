@@ -47,6 +47,7 @@ class RunsScreen(Frame):
             "filter",
             "show only runs whose name or state matches",
             show=True,
+            first=True,  # before the next key, which is of the field
         ),
         key("runs.down", "j", "move(1)", "down", "next run"),
         key("runs.up", "k", "move(-1)", "up", "run before"),
@@ -70,6 +71,9 @@ class RunsScreen(Frame):
         self._listed = list_runs(self.app.folder)
         with Vertical(id="body"):
             yield Panel(id="subject")
+            field = Input(placeholder="part of a name, or a state", id="filter", compact=True)
+            field.display, field.disabled = False, True
+            yield field
             if self._listed:
                 yield self._table
             yield Panel(id="empty")
@@ -237,6 +241,8 @@ class RunsScreen(Frame):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what applies to the run under the cursor is shown and works."""
+        if action == "filter":
+            return not isinstance(self.focused, Input)
         if action not in ("open", "resume", "stop", "delete", "copy") or not self.is_mounted:
             return True
         current = self._current()
@@ -304,12 +310,9 @@ class RunsScreen(Frame):
 
     def action_filter(self) -> None:
         """Type part of a name or a state."""
-        for field in self.query("#filter"):
-            field.focus()
-            return
-        field = Input(placeholder="part of a name, or a state", id="filter", compact=True)
-        self.query_one("#body").mount(field, after=self.query_one("#subject"))
-        field.focus()
+        field = self.query_one("#filter", Input)
+        field.display, field.disabled = True, False
+        self.set_focus(field)  # at once: the next key is of the field
 
     @on(Input.Changed, "#filter")
     def _filter_changed(self, event: Input.Changed) -> None:
@@ -322,7 +325,8 @@ class RunsScreen(Frame):
 
     def action_clear(self) -> None:
         """All runs again."""
-        self.query("#filter").remove()
+        field = self.query_one("#filter", Input)
+        field.display, field.disabled, field.value = False, True, ""
         self._filter = ""
         self._show()
         self._table.focus()

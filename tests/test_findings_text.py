@@ -16,7 +16,8 @@ def test_empty_answers_are_found(content: str) -> None:
 
 
 def test_a_tool_call_is_no_empty_answer() -> None:
-    assert "empty-answer" not in found(user("Hi"), answer("", tool_calls=[{"type": "function", "function": {"name": "f", "arguments": {}}}]))
+    call = {"type": "function", "function": {"name": "get_weather", "arguments": {}}}
+    assert "empty-answer" not in found(user("Hi"), answer("", tool_calls=[call]))
 
 
 PROSE = "The first thing to know is that this is long. It goes on for quite a while, and then the"

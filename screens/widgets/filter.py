@@ -66,7 +66,7 @@ class Filter(Vertical):
         """Show it and type into it."""
         self.add_class("-open")
         self._say(None)
-        self._input.focus()
+        self.screen.set_focus(self._input)  # at once: the next key is of the field
 
     def on_descendant_focus(self) -> None:
         """The message is for whoever is typing."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from textual import events
 
 from sftui.recipe_fields import FIELDS, SECTIONS
 from sftui.recipe_file import load_recipe
 
 from .data_screen_fixtures import SIZES, Open
 from .recipe_screen_fixtures import at, now, on, opened, recipe, said, settled, when, words
-from .workbench_fixtures import keys_are_told, screen_text, shown_keys, until
+from .workbench_fixtures import burst, keys_are_told, screen_text, shown_keys, until
 
 pytestmark = pytest.mark.usefixtures("rtx_4090_here")
 
@@ -21,12 +20,6 @@ def verdict(made: Open) -> str | None:
     """Whether what is forecast fits."""
     memory = on(made)._facts.forecast.memory
     return None if memory is None else memory.verdict
-
-
-def burst(made: Open, *keys: str) -> None:
-    """Keys that come all at once, as of a paste or a slow line."""
-    for key in keys:
-        made.app.post_message(events.Key(key, {"slash": "/"}.get(key, key if len(key) == 1 else None)))
 
 
 # -- what is shown
@@ -213,12 +206,12 @@ async def test_keys_that_come_at_once_with_the_one_that_opens_an_input_are_typed
     async with made.run_test() as pilot:
         await recipe(made, pilot)
         await at(made, pilot, "adapter.lora_alpha")
-        burst(made, "slash", *"lrq")
+        burst(made.app, "slash", *"lrq")
         await pilot.pause(0.2)
         assert on(made)._form._search.value == "lrq" and made.app.unsaved == []
         await pilot.press("escape")
         await at(made, pilot, "adapter.r")
-        burst(made, "j", "enter", *"48")
+        burst(made.app, "j", "enter", *"48")
         await pilot.pause(0.2)
         assert on(made)._form._input.value == "3248" and on(made)._form.is_typing
         await pilot.press("enter")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from textual.widgets import Input
 
 from sftui.errors import InputError
 from sftui.runs import launch
@@ -16,7 +18,7 @@ from sftui.runs.directory import RunDirectory
 from sftui.screens.run_columns import BESIDE, LEAST_NAME, WIDTHS, cut, layout
 
 from .conftest import Runs
-from .workbench_fixtures import until, workbench
+from .workbench_fixtures import burst, until, workbench
 
 NAME = "2026-11-20_041200-smollm2-gsm8k"
 
@@ -146,17 +148,27 @@ async def test_what_takes_long_or_is_refused_holds_nothing_up(runs: Runs) -> Non
 async def test_resuming_waits_in_a_thread_and_leads_to_the_run(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def resume(run: RunDirectory) -> None:
-        time.sleep(0.3)
-
-    monkeypatch.setattr(launch, "resume", resume)
+    looked = threading.Event()
+    monkeypatch.setattr(launch, "resume", lambda run: looked.wait(10))
     runs.make("one", "stopped")
     async with workbench(runs).run_test(size=(80, 24)) as pilot:
         await until(pilot, "■ stopped")
         await pilot.press("r")
         assert pilot.app.current_mode == "runs"
+        looked.set()
         await until(pilot, "stopped and saved")
         assert pilot.app.current_mode == "train"
+
+
+async def test_keys_that_come_at_once_with_the_slash_are_typed_into_the_filter(runs: Runs) -> None:
+    runs.make("one", "stopped")
+    runs.make("two", "stopped")
+    app = workbench(runs)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "■ stopped")
+        burst(app, "slash", *"two")
+        await pilot.pause(0.2)
+        assert app.screen.query_one("#filter", Input).value == "two"
 
 
 async def test_a_tmux_that_refuses_the_copy_is_told(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from textual import events
 from textual.pilot import Pilot
 from textual.screen import Screen
 
@@ -21,6 +22,12 @@ def screen_text(app: Workbench) -> str:
     """What stands on the screen, a line a row."""
     lines = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in lines)
+
+
+def burst(app: Workbench, *keys: str) -> None:
+    """Keys that come all at once, as of a paste or a slow line."""
+    for key in keys:
+        app.post_message(events.Key(key, {"slash": "/"}.get(key, key if len(key) == 1 else None)))
 
 
 async def until(pilot: Pilot[None], text: str, patience: float = 8.0) -> str:
