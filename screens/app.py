@@ -79,6 +79,8 @@ class Workbench(App[None]):
         key("app.palette", "ctrl+p", "command_palette", "palette", "all commands, by name"),
         key("app.theme", "T", "theme", "theme", "light or dark"),
         key("app.save", "S", "save", "save", "write what was changed into the recipe"),
+        key("app.undo", "u", "undo", "undo", "take back the last change of the recipe, made on any screen"),
+        key("app.redo", "U,ctrl+r", "redo", "redo", "make it again"),
         key("app.start", "R", "start", "start a run", "start a run of the open recipe, after a summary"),
         key("app.help", "question_mark", "help", "help", "all keys of this screen", show=True),
         key("app.quit", "q", "quit", "quit", "leave; training goes on", show=True),
@@ -114,6 +116,7 @@ class Workbench(App[None]):
         self.device_text = ""
         self.memory_device: Device | None = None  # to fit into; None: the one here that a run takes
         self.parting_words = ""
+        self._has_left = False
         for theme in THEMES:
             self.register_theme(theme)
         self.set_reactive(Workbench.theme, theme_for(self.console.color_system, dark=prefers_dark()))
@@ -196,6 +199,14 @@ class Workbench(App[None]):
         """Write what was changed into the recipe's file."""
         self.opened.save()
 
+    def action_undo(self) -> None:
+        """Take back the last change of the open recipe."""
+        self.opened.undo()
+
+    def action_redo(self) -> None:
+        """Make it again."""
+        self.opened.redo()
+
     def action_start(self) -> None:
         """Start a run of the open recipe, after a last look at what it comes to."""
         from .recipe_start import ask_to_start
@@ -268,14 +279,16 @@ class Workbench(App[None]):
             await self._leave()
             return
 
-        from .confirm import Confirm
+        from .confirm import Confirm, Other
 
         async def answered(yes: bool | None) -> None:
             if yes:
                 await self._leave()
 
         lines = "\n".join(f"  {change}" for change in lost)
-        self.push_screen(Confirm(f"Leave without saving?\n{lines}", "leave", "stay"), answered)
+        save = Other("save and leave", lambda: self.opened.save(lambda: self.run_worker(self._leave())))
+        other = save if self.opened.can_be_saved else None
+        self.push_screen(Confirm(f"Leave without saving?\n{lines}", "leave", "stay", other=other), answered)
 
     async def _leave(self) -> None:
         """Runs go on; the words on the way out say which, and what was not saved."""
@@ -283,7 +296,23 @@ class Workbench(App[None]):
         if lost := self.opened.lost:
             words.append(f"unsaved changes: {' '.join(lost)}")
         self.parting_words = "\n".join(filter(None, words))
+        self._has_left = True
         self.exit()
+
+    def rescue(self) -> str:
+        """After the end: what was changed and not saved goes to a file where nobody chose to leave it.
+
+        A crash and a lost connection are such ends. Returns which file, in words; empty if nothing is lost.
+        """
+        made, lost = self.opened.now, self.opened.lost
+        if self._has_left or made is None or not lost:
+            return ""
+        from .rescue import rescue
+
+        try:
+            return f"unsaved changes are in {rescue(made)}"
+        except InputError as error:
+            return f"unsaved changes: {' '.join(lost)} ({error})"
 
     @work(exclusive=True, group="device")
     async def _watch_device(self) -> None:

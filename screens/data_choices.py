@@ -40,7 +40,7 @@ TEMPLATES = {
 }
 OWN = "default"  # what a model's own template is called where it has several
 POLICIES = ("drop", "truncate right", "truncate left", "error")
-LONGEST = 10_000_000
+LONGEST = 100_000_000
 
 
 class Item(NamedTuple):
@@ -113,6 +113,7 @@ class Length(Dialog[dict[str, Any] | None]):
         super().__init__()
         self._policy = POLICIES.index(view.policy_of(recipe))
         self._length = recipe.data.max_length
+        self._holds_out = bool(recipe.data.eval_fraction)
         self._cost_of = cost
         self._cost: OverlengthCost | None = None
         self._panel = Panel(id="policies")
@@ -123,7 +124,8 @@ class Length(Dialog[dict[str, Any] | None]):
             yield Input(str(self._length), type="integer", compact=True, id="tokens")
             yield self._panel
             yield Static("↑↓ what becomes of longer sequences", id="keys", markup=False)
-        box.border_title = "max_length: longest sequence, in tokens"
+        counted = "; held-out rows count too" if self._holds_out else ""
+        box.border_title = f"max_length: longest sequence, in tokens{counted}"
         box.border_subtitle = "Enter applies, Esc leaves"
 
     def on_mount(self) -> None:

@@ -86,3 +86,4 @@ class Frame(Screen[None]):
         for masthead in self.query(Masthead):
             masthead.device = self.app.device_text
             masthead.recipe = f"{self.app.recipe_name}{' *' if self.app.unsaved else ''}"
+            masthead.has_mistake = self.app.opened.has_mistake

@@ -41,7 +41,7 @@ def key(
     id: str, keys: str, action: str, words: str, tooltip: str, *, show: bool = False, first: bool = False
 ) -> Binding:
     """A binding by the name that a person can give it other keys by; `first`: before what has the focus."""
-    display = NAMES[keys] if keys in ("enter", "escape") else None
+    display = NAMES[keys] if keys in ("enter", "escape", "tab") else None
     return Binding(
         keys, action, words, show=show, tooltip=tooltip, id=id, priority=first, key_display=display
     )
@@ -52,11 +52,14 @@ def actions_of(bindings: Iterable[BindingType]) -> frozenset[str]:
     return frozenset(parse(binding.action)[1] for binding in bindings if isinstance(binding, Binding))
 
 
-def movement(mode: str, panes: str, *, letters: bool = True) -> list[BindingType]:
-    """The keys that lead through a screen of panes, `panes` in words; with `letters` j and k as well."""
+def movement(mode: str, panes: str, *, letters: bool = True, show: bool = False) -> list[BindingType]:
+    """The keys that lead through a screen of panes, `panes` in words; with `letters` j and k as well.
+
+    With `show` the footer has the one that leads to the next pane.
+    """
     down, up = ("down,j", "up,k") if letters else ("down", "up")
     return [
-        key(f"{mode}.pane", "tab", "pane(1)", "next pane", panes, first=True),
+        key(f"{mode}.pane", "tab", "pane(1)", "pane", panes, show=show, first=True),
         key(f"{mode}.pane-before", "shift+tab", "pane(-1)", "pane before", "the other way round", first=True),
         key(f"{mode}.down", down, "move(1)", "down", "next line"),
         key(f"{mode}.up", up, "move(-1)", "up", "the one before"),

@@ -12,8 +12,11 @@ from .packing_pictures import slider
 from .packing_view import FIGURE, MUTED, fill_and_padding, lost_figure, plural
 
 if TYPE_CHECKING:
+    from sftui.data.overview import Overview
     from sftui.data.packing.plan import Plan
     from sftui.recipe import Packing, Recipe
+
+    Sides = tuple[Overview | None, Overview | None]
 
 TYPICAL = (512, 1024, 2048, 4096, 8192, 16384)
 # Where the slider ends; any number can be typed.
@@ -32,15 +35,18 @@ def length_panel(
     ends: tuple[int, int],
     width: int,
     cut_loss: int | None = None,
+    peak: str = "",
 ) -> Content:
     """The slider at `length` between its `ends`, what that length comes to, and how to go on.
 
-    `cut_loss`: see `lost_figure`.
+    `cut_loss`: see `lost_figure`; `peak` is the memory of a step, `RAM  ~1.8 GiB`.
     """
     own, (low, high) = recipe.data.max_length, ends
     bar = slider(length, min(low, length), max(high, length), own, max(8, width - BAR_AT))
     lines = [Content.assemble((f"{length:>8,}", "bold"), "  ", bar)]
-    lines += [_pairs(pairs, width) for pairs in _figures(recipe, plan, strategy, length, width, cut_loss)]
+    lines += [
+        _pairs(pairs, width) for pairs in _figures(recipe, plan, strategy, length, width, cut_loss, peak)
+    ]
     if length == own:
         lines.append(Content.styled("← → and - + try another, x takes a number", MUTED))
     else:
@@ -54,7 +60,13 @@ def length_range(own: int, longest: int) -> tuple[int, int]:
 
 
 def _figures(
-    recipe: Recipe, plan: Plan | None, strategy: Packing, length: int, width: int, cut_loss: int | None
+    recipe: Recipe,
+    plan: Plan | None,
+    strategy: Packing,
+    length: int,
+    width: int,
+    cut_loss: int | None,
+    peak: str,
 ) -> list[list[tuple[str, str, str]]]:
     """(name, value, style) in lines."""
     values = [("bins", "·", ""), ("fill", "·", ""), ("steps", "·", "")]
@@ -78,18 +90,32 @@ def _figures(
         many = plural(plan.batch_size, "sequence" if strategy == "none" else "bin")
         batch = f"≤ {figure(plan.batch_size * each)} tokens: {many}"
     micro = [("a micro-batch", batch, "")]
-    if plan is not None and plan.sequences and (peak := _peak(recipe, length, strategy, plan)):
-        micro = [("GPU memory", f"{peak / 2**30:.1f} GiB for {batch}", "")]
+    if plan is not None and plan.sequences and peak:
+        name, _, amount = peak.partition("  ")
+        micro = [(name, f"{amount} for {batch}", "")]
     if width < THREE:
         return [values[:2], [truncated if policy == "truncate" else dropped, lost], micro]
     return [values, [dropped, truncated, lost], micro]
 
 
-def _peak(recipe: Recipe, length: int, strategy: Packing, plan: Plan) -> int | None:
-    """Bytes of GPU memory; what counts them is imported when a plan is first shown."""
-    from sftui.memory.recipe_peak import peak_bytes
+def peak_words(recipe: Recipe, strategy: Packing, length: int, sides: Sides, on_gpu: bool) -> str:
+    """`RAM  ~1.8 GiB` or, on a GPU, `GPU memory  9.7 GiB` of a step; nothing where it is not known.
 
-    return peak_bytes(recipe, length, strategy, plan.longest)
+    `sides` are the overviews of the training rows and of `data.eval`. What counts bytes is imported here.
+    """
+    from sftui.memory.known import Known
+    from sftui.memory.recipe_peak import answer_in_short
+
+    from .memory_view import brief
+
+    data = recipe.data.model_copy(update={"max_length": length, "packing": strategy})
+    changed = recipe.model_copy(update={"data": data})
+    found = answer_in_short(changed, Known.of(changed, *sides))
+    if found is None:
+        return ""
+    if on_gpu:
+        return f"GPU memory  {brief(found.estimate.peak_bytes)}"
+    return f"RAM  ~{brief(found.ram_bytes)}"
 
 
 def _pairs(pairs: Sequence[tuple[str, str, str]], width: int) -> Content:

@@ -17,7 +17,7 @@ from sftui.printable import printable
 
 from . import memory_view as view
 from .memory_answers import Answers
-from .memory_compare import box_words
+from .memory_compare import box_words, lines_beside
 from .memory_every import every_words
 from .memory_facts import Facts
 from .memory_fields import EFFECTIVE
@@ -155,8 +155,9 @@ class MemoryScreen(Panes[Pane]):
         self._panels["subject"].show(subject)
         if facts.problem is not None:
             self._panels["problem"].show(view.problem(facts.problem, view.LOOK_AGAIN))
-        elif facts.simulation_problem is not None:
-            self._panels["problem"].show(view.problem(facts.simulation_problem, view.SIMULATE_AGAIN))
+        elif self._answers.problem is not None:
+            again = view.SIMULATE_AGAIN if facts.simulation_problem is not None else view.CHANGE_IT
+            self._panels["problem"].show(view.problem(self._answers.problem, again))
         self._fields.show(trial)
         self._change.border_subtitle = view.tried_words(changed_fields(trial), len(self.app.unsaved))
         if found is not None:
@@ -185,7 +186,7 @@ class MemoryScreen(Panes[Pane]):
 
     def _show_comparison(self, found: Answer) -> None:
         known = self._facts.comparison
-        self._lines.show(known.lines if known is not None else ())
+        self._lines.show(lines_beside(known, found) if known is not None else ())
         box, heading = self._panels["box"], self.has_class("-high")
         box.show(box_words(found, self._facts.machine, known, width=box.size.width, heading=heading))
 

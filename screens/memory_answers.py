@@ -15,7 +15,6 @@ from .memory_trial import Trial
 from .memory_view import brief
 
 if TYPE_CHECKING:
-    from sftui.data.overview import Overview
     from sftui.memory.answer import Answer
     from sftui.memory.device import Device
     from sftui.memory.shape import ModelShape
@@ -41,6 +40,7 @@ class Answers:
         self._app, self._facts = app, facts
         self._asked_lengths = Lengths()
         self._off: float | None = None
+        self._refused: str | None = None
         self._reasons: tuple[Answer, object, dict[str, Reason]] | None = None
 
     def adopt(self, recipe: Recipe, *, again: bool = False) -> None:
@@ -89,11 +89,17 @@ class Answers:
     @property
     def lengths(self) -> Lengths:
         """How long the data is, as far as all rows of a side are analysed."""
+        return Lengths() if self.trial is None else self._lengths_of(self.trial.recipe)
+
+    def _lengths_of(self, recipe: Recipe) -> Lengths:
         desk = self._app.dataset.desk
         if desk is None:
             return Lengths()
-        held_out = _longest(desk.overview("eval")) if "eval" in desk.sides else None
-        return Lengths(_longest(desk.overview("train")), held_out)
+        from sftui.memory.known import Known
+
+        held_out = desk.overview("eval") if "eval" in desk.sides else None
+        known = Known.of(recipe, desk.overview("train"), held_out)
+        return Lengths(known.longest, known.longest_held_out)
 
     @property
     def is_old(self) -> bool:
@@ -116,8 +122,13 @@ class Answers:
 
     @property
     def failed(self) -> bool:
-        """Whether the simulation did, and nothing else has an answer."""
-        return self.found is None and self._facts.simulation_problem is not None
+        """Whether the recipe is refused, or the simulation failed and nothing else has an answer."""
+        return self.found is None and self.problem is not None
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no answer: what is wrong with the recipe, else why it cannot be simulated."""
+        return self._refused or self._facts.simulation_problem
 
     def verify(self) -> None:
         """Let the trainer's step be simulated, again where that failed; end that where it is under way."""
@@ -127,12 +138,16 @@ class Answers:
 
     def _answer(self) -> tuple[Answer | None, float | None]:
         """The closed form's, or the simulation's where they differ; and by how much they do."""
-        trial, shape = self.trial, self.shape
+        trial, shape, self._refused = self.trial, self.shape, None
         if trial is None or self._facts.shape is None:
             return None, None
         if shape is not None and trial.layers != len(shape.layers):
             self.trial = trial = replace(trial, layers=len(shape.layers))
-        closed = self.of(trial.recipe)
+        try:
+            closed = self._closed(trial.recipe)
+        except InputError as error:
+            self._refused = str(error)
+            return None, None
         simulated = self._facts.simulation(trial.recipe, self.device, self.lengths)
         if simulated is None or closed is None:
             return closed or simulated, None
@@ -141,15 +156,20 @@ class Answers:
 
     def of(self, recipe: Recipe) -> Answer | None:
         """The closed form's answer for a recipe of this model; None where it has none."""
+        try:
+            return self._closed(recipe)
+        except InputError:
+            return None
+
+    def _closed(self, recipe: Recipe) -> Answer | None:
+        """None for a model that the closed form does not know. Raises InputError for a recipe it refuses."""
         from sftui.memory.answer import answer
 
         shape = self.shape
         if shape is None:
             return None
-        try:
-            return answer(recipe, shape, self.device, history=self._facts.history, **self.lengths._asdict())
-        except InputError:
-            return None
+        lengths = self._lengths_of(recipe)._asdict()
+        return answer(recipe, shape, self.device, history=self._facts.history, **lengths)
 
     def beside(self, field: Field, direction: int) -> str:
         """`→ 4,096  14.0 GiB`: the field's next value and the peak with it; nothing where there is none."""
@@ -192,10 +212,3 @@ class Answers:
         if self.found is not None and self.found.source == "simulation":
             return "simulated"
         return "not simulated" if self._facts.simulation_problem is not None else ""
-
-
-def _longest(overview: Overview) -> int | None:
-    """Tokens of the longest sequence of a side, None until all of its rows are analysed."""
-    if overview.percentiles is None or overview.analysed < overview.rows:
-        return None
-    return overview.percentiles[-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -11,7 +11,7 @@ from textual.content import Content
 from sftui.printable import printable
 
 from .memory_fields import in_words, targets_in_words
-from .memory_view import AMOUNT, MUTED, VERDICTS, amount, brief, column, unit_name, unit_of
+from .memory_view import AMOUNT, GIB, MIB, MUTED, VERDICTS, amount, brief, column, unit_name, unit_of
 
 if TYPE_CHECKING:
     from sftui.devices import Machine
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # Changes that are listed.
 MOST = 7
 NAME = 16
+FITS = "fits up to"
 # Cells of a line: in a wider pane its columns would drift apart.
 WIDEST = 56
 SHORT = {
@@ -124,6 +125,21 @@ def compare(
     return Comparison(recipe, tuple(lines), single, disk_needed(recipe, shape))
 
 
+def lines_beside(known: Comparison, found: Answer) -> tuple[Line, ...]:
+    """The lines beside an answer: that of its own recipe says what a simulation of it did."""
+    if found.source != "simulation" or known.recipe != found.recipe:
+        return known.lines
+    peak, unit = found.estimate.peak_bytes, MIB if known.lines[0].text.endswith("MiB") else GIB
+    made: list[Line] = []
+    for line in known.lines:
+        if line.current and not line.saves:
+            line = replace(line, verdict=found.verdict, words=f"{line.words}; simulated: {brief(peak)}")
+            if not any(each.text == FITS for each in made):  # of the methods
+                line = replace(line, figure=amount(peak, unit))
+        made.append(line)
+    return tuple(made)
+
+
 def _stored(recipe: Recipe) -> str:
     model = recipe.model
     if recipe.adapter is None:
@@ -149,7 +165,7 @@ def _room(recipe: Recipe, shape: ModelShape, decided: Decided, known: Known) -> 
     lengths = [longest(recipe, shape, fits, limit, known) for fits in (surely, perhaps)]
     length, batch = known.step(recipe, shape).length, recipe.training.per_device_train_batch_size
     return [
-        Line("fits up to"),
+        Line(FITS),
         _fit_line("micro-batch", batches, recipe, f"at {length:,} tokens, the effective batch kept"),
         _fit_line("max_length", lengths, recipe, f"at a micro-batch of {batch:,}"),
     ]

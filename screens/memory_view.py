@@ -49,6 +49,7 @@ NO_RECIPE = Content.assemble(
 
 
 LOOK_AGAIN = "Enter looks again, ? lists the keys."
+CHANGE_IT = "← → try another value, 4 opens the recipe, ? lists the keys."
 SIMULATE_AGAIN = "v simulates again, ← → try another value, ? lists the keys."
 
 
@@ -176,7 +177,9 @@ def verdict(found: Answer) -> Content:
     """`fits: 9.7 of 24 GiB (RTX 4090)`; without a device, how to name one."""
     peak = found.estimate.peak_bytes
     if found.device is None or found.verdict is None:
-        return Content.assemble((brief(peak), "bold"), ("  no GPU here: d names one", MUTED))
+        return Content.assemble(
+            (f"~{brief(found.ram_bytes)}", "bold"), (" of RAM, no GPU here: d names one", MUTED)
+        )
     sign, words, colour = VERDICTS[found.verdict]
     return Content.assemble(
         (f"{sign} {words}: ", f"bold $text-{colour}"),
@@ -204,8 +207,11 @@ def peak_title(found: Answer, moment: str | None = None) -> str:
     return f"{at} {WHEN[moment]}; peak {brief(estimate.peak_bytes)}"  # type: ignore[index]
 
 
-def band_words(band: Band) -> str:
-    """`a run takes 9.7 .. 12.1 .. 17.2 GiB`: the least, the usual, what to be prepared for."""
+def taken_words(found: Answer) -> str:
+    """The least, the usual, what to be prepared for; without a GPU what the process takes of RAM."""
+    if found.device is None:
+        return f"takes about {brief(found.ram_bytes)} of RAM"
+    band = found.band
     unit = unit_of(band.low)
     low, typical, high = (amount(size, unit) for size in (band.low, band.typical, band.high))
     return f"takes {low} to {high} {unit_name(unit)} of the GPU, typically {typical}"
@@ -273,6 +279,11 @@ def component_line(found: Answer, name: str, moment: str, width: int) -> Cells:
     unit, whole = unit_of(estimate.peak_bytes), estimate.at(moment)  # type: ignore[arg-type]
     with_share = width >= NAME + 2 + AMOUNT + SHARE
     named = min(NAME, width - 2 - AMOUNT)
+    if name == RESERVED and found.device is None:
+        return [
+            ("  of RAM".ljust(named + 2), "muted"),
+            (f"{'~' + amount(found.ram_bytes, unit):>{AMOUNT}}", ""),
+        ]
     if name == RESERVED:
         low, high = (amount(size, unit) for size in (found.band.low, found.band.high))
         dots = f"{low} to {high}" if with_share else f"≤ {high}"
@@ -331,7 +342,10 @@ def why_words(found: Answer, name: str, reasons: Mapping[str, Reason]) -> Conten
         formula = Content.assemble(formula, (f"\n{experts}: quantisation leaves them out", "$text-warning"))
     if reason.remedy is None:
         return formula
-    saved = f"\n{printable(reason.remedy.text)}: {brief(reason.remedy.peak)} off the peak"
+    remedy = reason.remedy
+    less = "" if remedy.saves == remedy.peak else f"{brief(remedy.saves)} less of it, "
+    off = f"{brief(remedy.peak)} off the peak" if remedy.peak > 0 else "the peak stays"
+    saved = f"\n{printable(remedy.text)}: {less}{off}"
     return Content.assemble(formula, (saved, "$text-accent"))
 
 
@@ -340,6 +354,9 @@ def _why_band(found: Answer) -> str:
     from sftui.memory.band import CONTEXT
 
     band, peak = found.band, found.estimate.peak_bytes
+    if found.device is None:
+        beside = brief(found.ram_bytes - peak)
+        return f"beside the tensors about {beside}: torch itself, and what passing ones leave to malloc"
     typical, most = brief(band.typical - peak), brief(band.high - peak)
     amounts = typical if typical == most else f"typically {typical}, at most {most}"
     beside = f"beside the peak {amounts}: CUDA's context and what the allocator holds without a tensor in it"
@@ -370,6 +387,7 @@ def all_reasons(found: Answer, reasons: Mapping[str, Reason]) -> Content:
             )
         )
         lines.append(Content.assemble(why_words(found, name, reasons), "\n\n"))
-    lines.append(Content.assemble(("of the GPU\n", "bold"), f"{band_words(found.band)}\n"))
+    where = "of RAM" if found.device is None else "of the GPU"
+    lines.append(Content.assemble((f"{where}\n", "bold"), f"{taken_words(found)}\n"))
     lines.append(why_words(found, RESERVED, reasons))
     return Content("").join(lines)

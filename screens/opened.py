@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # After the last edit of the form before its text is made.
 TEXT_SECONDS = 0.12
+MOST_TOLD = 4  # settings that an undo has changed
 
 
 class Opened:
@@ -58,6 +59,11 @@ class Opened:
     def unsaved(self) -> list[str]:
         """What is not in the file; nothing is known of it until it is `now`."""
         return [] if self._made is None else self._made.unsaved
+
+    @property
+    def has_mistake(self) -> bool:
+        """Whether its text is no recipe now: what the screens show is of the one before."""
+        return self._made is not None and not self._made.is_valid
 
     @property
     def lost(self) -> list[str]:
@@ -120,6 +126,41 @@ class Opened:
             made.edit(key, value)
             self.told()
 
+    def undo(self) -> None:
+        """Take the last change back, and say which it was."""
+        self._step("undone", "nothing to undo", lambda made: made.undo())
+
+    def redo(self) -> None:
+        """Make the change again that was taken back last."""
+        self._step("done again", "nothing to redo", lambda made: made.redo())
+
+    def _step(self, done: str, nothing: str, step: Callable[[OpenRecipe], bool]) -> None:
+        made, app = self.now, self._app
+        if made is None:
+            app.notify("no recipe is open", timeout=3)
+            return
+        before = made.recipe
+        try:
+            has_moved = step(made)
+        except InputError as error:
+            app.notify(str(error), severity="error", timeout=8, markup=False)
+            return
+        if not has_moved:
+            app.notify(nothing, timeout=3)
+            return
+        from .recipe_compared import settings_between
+
+        changed = settings_between(before, made.recipe)
+        words = [f"{one.key}: {one.here}, was {one.theirs}" for one in changed[:MOST_TOLD]]
+        if len(changed) > MOST_TOLD:
+            words.append(f"and {len(changed) - MOST_TOLD} more")
+        app.notify(
+            "\n".join([f"{done}: {words[0]}" if words else f"{done}: a change of the text", *words[1:]]),
+            timeout=4,
+            markup=False,
+        )
+        app.show_recipe()
+
     def told(self) -> None:
         """It has been edited: every screen follows, and its text a moment later."""
         self._app.show_recipe()
@@ -147,8 +188,16 @@ class Opened:
 
     # -- its file
 
-    def save(self) -> None:
-        """Write what was changed into the file; one without a file gets one."""
+    @property
+    def can_be_saved(self) -> bool:
+        """Whether it is a recipe, and has a file of its own."""
+        return self._made is not None and self._made.has_own_file and self._made.is_valid
+
+    def save(self, then: Callable[[], object] | None = None) -> None:
+        """Write what was changed into the file; one without a file gets one.
+
+        `then` is done once it is in the file that it has and others have not changed meanwhile.
+        """
         made, app = self.now, self._app
         if made is None:
             app.notify("no recipe is open", timeout=3)
@@ -157,7 +206,7 @@ class Opened:
         elif not (unsaved := made.unsaved):
             app.notify("nothing has been changed", timeout=3)
         elif made.is_valid:
-            self._save(made, unsaved)
+            self._save(made, unsaved, then)
         else:
             from .confirm import Confirm
 
@@ -169,7 +218,7 @@ class Opened:
             words = f"{count} mistake{'' if count == 1 else 's'}"
             app.push_screen(Confirm(f"The text is no recipe yet: {words}. Save it?", "save"), answered)
 
-    def _save(self, made: OpenRecipe, unsaved: list[str]) -> None:
+    def _save(self, made: OpenRecipe, unsaved: list[str], then: Callable[[], object] | None = None) -> None:
         app, was_gone = self._app, made.is_gone
         outside: list[Document] = []
 
@@ -187,6 +236,8 @@ class Opened:
             app.show_recipe()
             words = "" if was_gone else f": {'  '.join(unsaved)}"
             app.notify(f"saved into {made.name}{words}", timeout=4, markup=False)
+            if then is not None:
+                then()
 
         app.attempt(save, saved)
 

@@ -53,7 +53,7 @@ class PackingScreen(Panes[Pane]):
         self._recipe: Recipe | None = None
         self._overview: Overview | None = None
         self._problem: str | None = None
-        self._before: Pane = "bins"
+        self._before: Pane = "strategies"
         self._looks = Looks(self, self._look)
         self._facts = Facts(lambda work: self.run_worker(work, group="facts"), self._show)
         self._strategies = StrategiesPane(id="strategies-pane")
@@ -81,7 +81,7 @@ class PackingScreen(Panes[Pane]):
     def on_mount(self) -> None:
         """What reads the data is imported and started after the first paint."""
         self._fill.border_title = "fill of the bins"
-        self._go_to_pane("bins")
+        self._go_to_pane("strategies")
         self._show()
         self.call_after_refresh(self.app.dataset.want)
 
@@ -152,7 +152,11 @@ class PackingScreen(Panes[Pane]):
         cut_loss = self._facts.cut_loss(plan)
         self._panels["subject"].show(view.subject(recipe, plan, overview, self.size.width - 2, cut_loss))
         self._strategies.show(plan, recipe.data.packing, cut_loss)
-        self._lengths.show(recipe, self._facts.plans, self._strategies.list.strategy, cut_loss)
+        desk, app = self._desk, self.app
+        held_out = desk.overview("eval") if desk is not None and "eval" in desk.sides else None
+        on_gpu = app.memory_device is not None or not app.device_text.startswith("CPU")
+        strategy = self._strategies.list.strategy
+        self._lengths.show(recipe, self._facts.plans, strategy, cut_loss, (overview, held_out), on_gpu)
         bins = self._facts.bins
         self._bins.show(bins, recipe.data.packing, view.no_bins(plan, overview, self._facts.problem))
         self.set_class(self._bins.is_open, "-open")
@@ -276,7 +280,9 @@ class PackingScreen(Panes[Pane]):
             self._strategies.list.go_to(view.STRATEGIES.index(recipe.data.packing))
         elif self._bins.is_open:
             self._bins.close()
-        self._go_to_pane("bins")
+            self._go_to_pane("bins")
+        else:
+            self._go_to_pane("strategies")
 
     def action_row(self) -> None:
         """The sequence under the cursor, on the Data screen; of a bin that is not open the first."""
@@ -315,6 +321,7 @@ class PackingScreen(Panes[Pane]):
             return
         self._bins.close()
         self._bins.list.go_to(number)
+        self._go_to_pane("bins")
 
     def action_attention(self) -> None:
         """The attention pattern of the bin, larger."""

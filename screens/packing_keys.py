@@ -15,7 +15,7 @@ BINDINGS: list[BindingType] = [
         "a strategy: choose it; a bin: its tokens; a token: its row on Data; a length: apply it",
         show=True,
     ),
-    key("packing.go-to", "g", "go_to", "go to", "go to a bin, or to the bin of a row", show=True),
+    key("packing.go-to", "g", "go_to", "go to", "go to a bin, or to the bin of a row"),
     key(
         "packing.max-length",
         "x",
@@ -67,7 +67,7 @@ BINDINGS: list[BindingType] = [
     ),
     key("packing.spaces", "space", "spaces", "spaces", "spaces and line breaks as symbols"),
     key("packing.reload", "r", "reload", "read again", "read the recipe and the data again"),
-    *movement("packing", "bins, strategies, max_length", letters=False),
+    *movement("packing", "strategies, bins, max_length", letters=False, show=True),
 ]
 
 ACTIONS = actions_of(BINDINGS)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sftui.recipe import Packing, Recipe
 
 Pane = Literal["bins", "strategies", "length"]
-PANES: tuple[Pane, ...] = ("bins", "strategies", "length")
+PANES: tuple[Pane, ...] = ("strategies", "bins", "length")
 STRATEGIES: tuple[Packing, ...] = ("none", "next_fit", "best_fit", "wrapped")
 # Cells: a strategy's name with the mark of the recipe's choice, and a figure with its gap.
 NAME = 10

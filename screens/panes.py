@@ -87,10 +87,17 @@ class Panes(Frame, Generic[Name]):
         return self._applies(action)
 
     def _refresh_keys(self, *applicable: object) -> None:
-        """`applicable` is what decides which keys apply."""
+        """`applicable` is what decides which keys apply. What was hidden and has the keys gets the focus."""
+        if self.focused is None and self.is_current:
+            self.call_after_refresh(self._focus_again)
         if applicable != self._applicable:
             self._applicable = applicable  # only then: the footer is made anew, which takes a while
             self.refresh_bindings()
+
+    def _focus_again(self) -> None:
+        target = self._target(self._pane)
+        if self.focused is None and target.focusable:
+            self.set_focus(target)
 
     def action_pane(self, step: int) -> None:
         """One pane after the other, and round again."""

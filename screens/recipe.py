@@ -19,6 +19,7 @@ from textual.widgets import Input, TextArea
 from . import recipe_view as view
 from .pace import Looks
 from .panes import Panes
+from .recipe_compared import compared
 from .recipe_empty import OffersPane
 from .recipe_facts import Facts
 from .recipe_form import Form
@@ -33,7 +34,7 @@ from .widgets.panel import Panel
 
 if TYPE_CHECKING:
     from sftui.checks.finding import Finding
-    from sftui.recipe_difference import Comparable
+    from sftui.recipe_document import Document
 
     from .data_choices import Item
     from .open_recipe import OpenRecipe
@@ -60,7 +61,7 @@ class RecipeScreen(Panes[Pane]):
         self._text = TextPane(id="yaml-pane")
         self._difference = DifferenceList(id="difference")
         self._empty = OffersPane(id="empty")
-        self._against: tuple[str, Comparable] | None = None
+        self._against: tuple[str, Document] | None = None
         self._panels = {name: Panel(id=name) for name in ("subject", "meaning", "about")}
         self._boxes = {name: Vertical(id=f"{name}-pane") for name in ("meaning", "about", "difference")}
         self._looks = Looks(self, self._facts.follow)
@@ -172,7 +173,8 @@ class RecipeScreen(Panes[Pane]):
         found = self._facts.forecast
         old = found is not None and not made.is_valid
         words = view.meaning if self.has_class("-wide") else view.meaning_in_short
-        panel.show(words(found, self._facts.state, panel.size.width, old=old))
+        width = panel.size.width or self.size.width - 2  # before it is laid out
+        panel.show(words(found, self._facts.state, width, old=old))
         title = "what it means here" if made.is_valid else "what it meant before the mistake"
         self._boxes["meaning"].border_title = title
         subject = Content.assemble(
@@ -210,10 +212,8 @@ class RecipeScreen(Panes[Pane]):
             self._text.go_to(made.document.line(row.key) if row.key else 1)
 
     def _show_difference(self, made: OpenRecipe) -> None:
-        from sftui.recipe_difference import difference
-
         name, other = self._against or (view.base_name(made.name), made.read)
-        self._difference.show(difference(other, made.document))
+        self._difference.show(*compared(made, other, of_one_file=self._against is None))
         same = ": the same" if self._difference.says_nothing else ""
         pane = self._boxes["difference"]
         pane.border_title = f"difference from {name}{same}"
@@ -331,25 +331,6 @@ class RecipeScreen(Panes[Pane]):
         """What differs from the defaults, or all."""
         self._form.toggle_only_changed()
         self._show()
-
-    def action_undo(self) -> None:
-        """One step back."""
-        self._step_in_history("undo", "nothing to undo")
-
-    def action_redo(self) -> None:
-        """One step forth again."""
-        self._step_in_history("redo", "nothing to redo")
-
-    def _step_in_history(self, name: str, nothing: str) -> None:
-        made = self._made
-
-        def step() -> None:
-            if getattr(made, name)():
-                self.app.show_recipe()
-            else:
-                self.notify(nothing, timeout=3)
-
-        self._form.attempt(step)
 
     def action_save_as(self) -> None:
         """Into another file."""

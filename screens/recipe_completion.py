@@ -74,7 +74,9 @@ def cached_models() -> list[str]:
     from sftui.doctor_checks import hub_cache
 
     try:
-        folders = sorted(hub_cache(os.environ).glob("models--*--*"))
+        # A failed download leaves `refs` alone.
+        kept = hub_cache(os.environ).glob("models--*--*/snapshots/*")
+        folders = sorted({snapshot.parent.parent for snapshot in kept})
     except (OSError, RuntimeError):
         return []
     return [each.name.removeprefix("models--").replace("--", "/", 1) for each in folders]

@@ -77,19 +77,18 @@ class Known:
         return replace(machine, devices=devices, holders=tuple(map(machine.holders_of, devices)))
 
     def _answer(self) -> Answer | None:
+        from sftui.memory import known
         from sftui.memory.answer import answer, answer_at_hand
         from sftui.memory.shape import ModelShape
 
-        overview = self.overview
-        longest = None
-        if overview is not None and overview.percentiles is not None and overview.analysed >= overview.rows:
-            longest = overview.percentiles[-1]
+        data = known.Known.of(self.recipe, self.overview, self.held_out)
+        lengths = {"longest": data.longest, "longest_held_out": data.longest_held_out}
         try:
             if isinstance(self.shape, ModelShape):
-                return answer(self.recipe, self.shape, self.device, longest=longest, history=self.history)
+                return answer(self.recipe, self.shape, self.device, **lengths, history=self.history)
             if self.shape is None:
                 return None
-            return answer_at_hand(self.recipe, self.device, longest=longest, history=self.history)
+            return answer_at_hand(self.recipe, self.device, **lengths, history=self.history)
         except InputError:
             return None
 

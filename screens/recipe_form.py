@@ -18,7 +18,7 @@ from sftui.errors import InputError
 from . import recipe_view as view
 from .recipe_keys import OF_LIST
 from .recipe_rows import Row, place_of, rows_of, signs_of
-from .recipe_search import found_keys
+from .recipe_search import Found, found_keys
 from .recipe_value import FieldInput, Said
 from .widgets.form_list import FormList
 from .widgets.line_list import LineList
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
     from .app import Workbench
     from .open_recipe import OpenRecipe
+
+
+# Between what a search finds in names and what it finds in the words on other fields.
+IN_HELP = Row("heading", "", "in the help of")
 
 
 class Fields(FormList):
@@ -55,7 +59,7 @@ class Form(Vertical):
         self._findings: Sequence[Finding] = ()
         self._unfolded: set[str] = set()
         self._only_changed = False
-        self._found: tuple[str, ...] | None = None
+        self._found: Found | None = None
         self._shown: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -78,18 +82,28 @@ class Form(Vertical):
         if made is None:
             return
         self._problems, self._findings = problems, findings
-        found = None if self._found is None else frozenset(self._found)
+        found = self._found
         shown = made.values, made.read, made.saved, frozenset(self._unfolded), self._only_changed, found
         rows = self.list.rows
         if shown != self._shown:  # a forecast says something beside the values, and leaves them
             self._shown = shown
-            rows = rows_of(made, unfolded=self._unfolded, only_changed=self._only_changed, wanted=found)
+            rows = self._rows(made)
         said = {finding.key: finding.severity for finding in reversed(findings)}
         said |= {problem.key or "": "error" for problem in problems}
         self.list.show(rows, signs_of(said, rows))
         self.border_subtitle = f"{len(made.unsaved)} unsaved: S saves" if made.unsaved else ""
         title = "only what differs from the defaults: o shows all" if self._only_changed else "recipe"
         self.border_title = title if self._found is None else "found: Esc shows all"
+
+    def _rows(self, made: OpenRecipe) -> tuple[Row, ...]:
+        found = self._found
+        if found is None:
+            return rows_of(made, unfolded=self._unfolded, only_changed=self._only_changed)
+        named, helped = (
+            rows_of(made, unfolded=self._unfolded, only_changed=self._only_changed, wanted=frozenset(keys))
+            for keys in found
+        )
+        return (*named, *([IN_HELP] if named and helped else []), *helped)
 
     @property
     def row(self) -> Row | None:
@@ -312,8 +326,8 @@ class Form(Vertical):
         text, made = event.value.strip(), self._made
         self._found = found_keys(made, text) if text and made is not None else None
         self.show(self._problems, self._findings)
-        if self._found:
-            best = place_of(self._found[0], self.list.rows)
+        if keys := [] if self._found is None else [*self._found.named, *self._found.helped]:
+            best = place_of(keys[0], self.list.rows)
             self.list.go_to(best or 0)
         self._say()
 

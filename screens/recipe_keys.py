@@ -40,8 +40,6 @@ BINDINGS: list[BindingType] = [
         "only changed",
         "only what differs from the defaults, or all",
     ),
-    key("recipe.undo", "u", "undo", "undo", "take back the last change"),
-    key("recipe.redo", "U,ctrl+r", "redo", "redo", "make it again"),
     key("recipe.compare", "c", "compare", "compare", "choose what the difference is shown against"),
     key("recipe.editor", "E", "editor", "$EDITOR", "edit the text in your editor"),
     key("recipe.save-as", "W", "save_as", "save as", "write it into another file"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +28,14 @@ from .widgets.value_input import ValueInput
 if TYPE_CHECKING:
     from sftui.memory.device import Device
     from sftui.proposal.settle import Method
+    from sftui.recipe_fields import FieldInfo
 
     from .open_recipe import OpenRecipe
 
 MUTED = "$foreground-muted"
 METHODS: tuple[Method, ...] = ("auto", "qlora", "lora", "full")
 SHOWN = 8  # completions
+COLUMNS = "data.train.0.columns"
 
 
 class Question(NamedTuple):
@@ -68,6 +72,12 @@ QUESTIONS = (
         "to fit into: a name (4090, a100 40) or a size (24GB); empty: this machine's first, else its CPU",
         lambda text, _: gpus(text),
     ),
+    Question(
+        "columns",
+        "recognised by their names",
+        "which column is which, where the names do not tell: prompt: question, completion: answer",
+        lambda *_: [],
+    ),
 )
 
 
@@ -79,6 +89,7 @@ class Asked:
     model: str
     method: str
     gpu: str
+    columns: str
 
 
 class Made(NamedTuple):
@@ -93,8 +104,8 @@ class Answer(ValueInput):
     """Tab completes; where nothing is left to complete it leads to the next field."""
 
     BINDINGS = [
-        Binding("down", "screen.focus_next", "next field", show=False, id="answer.next"),
-        Binding("up", "screen.focus_previous", "field before", show=False, id="answer.before"),
+        Binding("down", "app.focus_next", "next field", show=False, id="answer.next"),
+        Binding("up", "app.focus_previous", "field before", show=False, id="answer.before"),
     ]
 
     def __init__(self, question: Question) -> None:
@@ -111,7 +122,7 @@ class Answer(ValueInput):
 
 
 class NewRecipe(Dialog[Made | None]):
-    """Asks for data, model, method and GPU; gives the recipe that was made of them."""
+    """Asks for data, model, method, GPU and columns; gives the recipe that was made of them."""
 
     CSS_PATH = "recipe_boxes.tcss"
 
@@ -182,11 +193,54 @@ class NewRecipe(Dialog[Made | None]):
             made = await asyncio.to_thread(_proposed, asked, self._here, self._runs)
         except InputError as error:
             self._refused = True
-            self._words.show(Content.styled(printable_lines(str(error)), "$text-error"))
+            self._words.show(self._refusal(error))
         else:
             self.dismiss(made)
         finally:
             self._busy = False
+
+    def _refusal(self, error: InputError) -> Content:
+        """Why there is none; where columns are proposed they stand in their field, to be mended."""
+        columns = proposed_columns(error.hint or "")
+        if not columns:
+            return Content.styled(printable_lines(str(error)), "$text-error")
+        field = self.query_one("#new-columns", Answer)
+        with self.prevent(Input.Changed):
+            field.value = columns
+        field.cursor_position = len(columns)
+        self.set_focus(field)
+        problem = InputError(error.problem, file=error.file, line=error.line, key=error.key)
+        return Content.assemble(
+            "columns is a guess now: mend it if it is wrong, Enter takes it\n",
+            (printable_lines(str(problem)), "$text-error"),
+        )
+
+
+def proposed_columns(hint: str) -> str:
+    """The columns in a refusal's proposal for `sftui new`, as they are typed; empty where it has none."""
+    from sftui.recipe_override import parse_override
+    from sftui.recipe_values import format_value
+
+    try:
+        words = shlex.split(hint)
+    except ValueError:
+        return ""
+    found = next((word for word in words if word.startswith(f"{COLUMNS}=")), None)
+    return "" if found is None else format_value(_columns_field(), parse_override(found)[1])
+
+
+def _columns_field() -> FieldInfo:
+    from sftui.recipe_fields import source_fields
+
+    return next(field for field in source_fields("data.train", 0) if field.key == COLUMNS)
+
+
+def _overrides(columns: str) -> list[str]:
+    from sftui.recipe_values import parse_value
+
+    if not columns:
+        return []
+    return [f"{COLUMNS}={json.dumps(parse_value(_columns_field(), columns), ensure_ascii=False)}"]
 
 
 def _proposed(asked: Asked, here: Path, runs: Path) -> Made:
@@ -205,6 +259,7 @@ def _proposed(asked: Asked, here: Path, runs: Path) -> Made:
         model=asked.model or None,
         device=named or next(iter(look(here).devices), None),
         method=method,
+        overrides=_overrides(asked.columns),
         folder=here,
         rates=rates_in(runs),
     )

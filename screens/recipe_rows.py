@@ -33,7 +33,7 @@ class Row:
     `source` is the key of the source that a line opens with. `changed`: other than in the file.
     """
 
-    kind: Literal["section", "field", "source", "add"]
+    kind: Literal["section", "field", "source", "add", "heading"]
     key: str
     name: str
     field: FieldInfo | None = None
@@ -177,7 +177,7 @@ def row_line(
 
     `text` is `shown_value`; of a path within the folder `base` the end is shown.
     """
-    if row.kind == "section":
+    if row.kind in ("section", "heading"):
         return _section_line(row, text, width, here, sign)
     mark, style = SIGNS[sign] if sign is not None else ("•" if row.changed else " ", "accent")
     cells = [(mark, style), (f" {row.name:{NAME}}"[: NAME + 1], "muted" if row.kind == "add" else "")]
@@ -232,7 +232,7 @@ def place_of(key: str, rows: Collection[Row]) -> int | None:
     while True:
         for wanted in (key, f"{key}.0.path"):
             for place, row in enumerate(listed):
-                if row.key == wanted and row.kind != "add":
+                if row.key == wanted and row.kind not in ("add", "heading"):
                     return place
         if not key:
             return 0 if listed else None

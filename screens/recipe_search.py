@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from .open_recipe import OpenRecipe
 
 
-def found_keys(made: OpenRecipe, text: str) -> tuple[str, ...]:
-    """The keys of the fields that a text finds, the best first, with those of each source.
+class Found(NamedTuple):
+    """Keys of fields that have the words in their name, and of others that have them in their help."""
 
-    Fields whose help has the words are found where no field has them in its key.
-    """
+    named: tuple[str, ...]
+    helped: tuple[str, ...]
+
+
+def found_keys(made: OpenRecipe, text: str) -> Found:
+    """The keys of the fields that a text finds, the best first, with those of each source."""
     from sftui.recipe_fields import FIELDS, search, source_fields
 
     fields = list(FIELDS)
@@ -22,7 +26,8 @@ def found_keys(made: OpenRecipe, text: str) -> tuple[str, ...]:
             fields += source_fields(key, index)
     found = [field.key for field in search(text, fields)]
     words = text.lower().replace("_", " ").replace(".", " ").split()
-    return tuple(key for key in found if _is_said_by(key, words)) or tuple(found)
+    named = tuple(key for key in found if _is_said_by(key, words))
+    return Found(named, tuple(key for key in found if key not in named))
 
 
 def _is_said_by(key: str, words: list[str]) -> bool:

@@ -188,11 +188,12 @@ def launched(
     Raises InputError where it cannot start.
     """
     from sftui import preflight
+    from sftui.memory.known import NOTHING
     from sftui.runs import launch
 
     steps = None if found is None else found.steps
-    longest = None if found is None or found.memory is None else found.memory.known.longest
-    findings = preflight.check(recipe, steps=steps, longest=longest)
+    known = NOTHING if found is None or found.memory is None else found.memory.known
+    findings = preflight.check(recipe, steps=steps, known=known)
     warnings = [printable_lines(str(finding)) for finding in findings]
     return launch.start(recipe, command_line), warnings
 

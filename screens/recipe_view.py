@@ -54,10 +54,8 @@ def meaning(found: Forecast | None, state: str, width: int, *, old: bool, named:
         _line("tokens", _approximate(found, found.tokens), *_tokens_note(found)),
         _line("time", _time(found), found.basis or _in_two(found.no_time or "", width - NAME), MUTED),
         _line("disk", "" if found.disk is None else size(found.disk.peak), "checkpoints and result", MUTED),
-        findings_line(found, named=named),
     ]
-    text = Content("\n").join(lines)
-    return text.stylize("dim") if old else text
+    return _with_findings(Content("\n").join(lines), findings_line(found, named=named), old=old)
 
 
 def meaning_in_short(found: Forecast | None, state: str, width: int, *, old: bool) -> Content:
@@ -76,14 +74,19 @@ def meaning_in_short(found: Forecast | None, state: str, width: int, *, old: boo
         parts["tokens"] = Content(f"{_approximate(found, found.tokens)} tokens")
     if found.trained_share is not None:
         parts["trained"] = Content(f"{share(found.trained_share)} trained")
-    if found.seconds is not None:
-        parts["time"] = Content(_time(found))
+    parts["time"] = Content(_time(found) or "time ?")
     for name in ("trained", "tokens", "time"):  # what gives way, whole, where it is narrow
         if sum(part.cell_length + 2 for part in parts.values()) - 2 > width:
             parts.pop(name, None)
     numbers = Content("  ").join(parts.values())
-    text = Content("\n").join([numbers, findings_line(found, label=False)])
-    return text.stylize("dim") if old else text
+    return _with_findings(numbers, findings_line(found, label=False), old=old)
+
+
+def _with_findings(numbers: Content, findings: Content, *, old: bool) -> Content:
+    """Numbers of the recipe before are dim, and in the place of its findings stands why."""
+    if not old:
+        return Content.assemble(numbers, "\n", findings)
+    return Content.assemble(numbers.stylize("dim"), "\n", ("✗ the text has a mistake", "$text-error"))
 
 
 def _memory(found: Forecast, state: str) -> Content:
@@ -91,17 +94,17 @@ def _memory(found: Forecast, state: str) -> Content:
     if memory is None:
         return _line("memory", "", printable(state.split("\n", 1)[0]) or "not known", MUTED)
     if memory.device is None:
-        return _line("memory", _held(memory), "no GPU here: the CPU's RAM", MUTED)
+        return _line("memory", _held(memory), "of RAM: no GPU here", MUTED)
     words, colour = VERDICTS.get(memory.verdict or "", ("", MUTED))
     head = _line("memory", _held(memory), "", MUTED)
     return Content.assemble(head, (words, colour), (f"  {device_name(memory.device)}", MUTED))
 
 
 def _held(memory: Answer) -> str:
-    """`9.7 of 24.0 GiB`, as on the Memory screen."""
+    """`9.7 of 24.0 GiB`, as on the Memory screen; without a GPU what the trainer takes of RAM."""
     peak = brief(memory.estimate.peak_bytes)
     if memory.device is None:
-        return peak
+        return f"~{brief(memory.ram_bytes)}"
     room = brief(memory.device.total_bytes)
     value, unit = peak.rsplit(" ", 1)
     return f"{value if room.endswith(f' {unit}') else peak} of {room}"
@@ -208,12 +211,12 @@ def _about(row: Row, default: str) -> Content:
         return Content.assemble(f"Enter adds to {field.what}: a path is typed.\n", (field.when, MUTED))
     return Content.assemble(
         f"{field.what}\n",
-        (f"{field.when}\n" if field.when else "", MUTED),
-        ("usual    ", MUTED),
-        f"{field.usual}\n",
         ("default  ", MUTED),
         f"{'none: it is required' if field.required else default}",
         (f"   {bounds(field)}" if bounds(field) else "", MUTED),
+        ("\nusual    ", MUTED),
+        field.usual,
+        (f"\n{field.when}" if field.when else "", MUTED),
     )
 
 
@@ -223,16 +226,21 @@ def bounds(field: FieldInfo) -> str:
         return " | ".join(field.choices)
     low, high = field.minimum, field.maximum
     if low is not None and high is not None and not field.above_minimum and not field.below_maximum:
-        words = [f"{low:g} to {high:g}"]
+        words = [f"{_plain(low)} to {_plain(high)}"]
     else:
         words = []
         if low is not None:
-            words.append(f"{'above' if field.above_minimum else 'at least'} {low:g}")
+            words.append(f"{'above' if field.above_minimum else 'at least'} {_plain(low)}")
         if high is not None:
-            words.append(f"{'below' if field.below_maximum else 'at most'} {high:g}")
+            words.append(f"{'below' if field.below_maximum else 'at most'} {_plain(high)}")
     if field.optional:
         words.append("or null")
     return " ".join(words)
+
+
+def _plain(value: float) -> str:
+    """A whole number to its last digit."""
+    return f"{value:.0f}" if value == round(value) else f"{value:g}"
 
 
 def typing_words(

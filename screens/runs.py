@@ -242,7 +242,7 @@ class RunsScreen(Frame):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what applies to the run under the cursor is shown and works."""
         if action == "filter":
-            return not isinstance(self.focused, Input)
+            return bool(self._listed) and not isinstance(self.focused, Input)
         if action not in ("open", "resume", "stop", "delete", "copy") or not self.is_mounted:
             return True
         current = self._current()
@@ -321,7 +321,11 @@ class RunsScreen(Frame):
 
     @on(Input.Submitted, "#filter")
     def _filter_done(self) -> None:
-        self._table.focus()
+        self._leave_filter()
+
+    def _leave_filter(self) -> None:
+        """To the table, where there is one."""
+        self.set_focus(self._table if self._table.is_attached and self._listed else None)
 
     def action_clear(self) -> None:
         """All runs again."""
@@ -329,7 +333,7 @@ class RunsScreen(Frame):
         field.display, field.disabled, field.value = False, True, ""
         self._filter = ""
         self._show()
-        self._table.focus()
+        self._leave_filter()
 
     def action_copy(self) -> None:
         """Copy the path of the run."""

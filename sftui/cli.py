@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import io
 import os
@@ -121,8 +122,9 @@ def _workbench(options: argparse.Namespace, folder: Path, **start: Any) -> int:
         folder, refresh=options.refresh, glyphs=options.glyphs, command_line=_command_line(), **start
     )
     app.run()
-    if app.parting_words:
-        print(app.parting_words)
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        for words in filter(None, (app.parting_words, app.rescue())):
+            print(words, flush=True)
     return app.return_code or 0
 
 

@@ -40,7 +40,10 @@ def parsers() -> tuple[argparse.ArgumentParser, set[str]]:
     )
     one_run = _Parser(add_help=False)
     one_run.add_argument(
-        "run", nargs="?", metavar="RUN", help="id, its beginning, or a path (default: the live or newest run)"
+        "run",
+        nargs="?",
+        metavar="RUN",
+        help="id, any part of it that no other has, or a path (default: the live or newest run)",
     )
 
     parser = _Parser(

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sftui.data.longest import longest_at_hand
+from sftui.estimate_room import room, room_json, room_lines, simulated_lines
 from sftui.json_text import json_text
 from sftui.memory.answer import Answer, answer, known_shape, simulated_answer
-from sftui.memory.band import fits_on
-from sftui.memory.change_words import result_words, time_words
-from sftui.memory.changes import Change, best, changes, cheapest, most
+from sftui.memory.changes import changes
 from sftui.memory.config_file import longest_position
 from sftui.memory.estimate import Component
-from sftui.memory.fit import Fit, largest_batch, longest, methods
-from sftui.memory.levers import LONGEST
+from sftui.memory.fit import methods
 from sftui.memory.measured import Measured, measured_on
 from sftui.memory.moment_words import NAMES, WHEN
 from sftui.memory.notes import notes
+from sftui.memory.refused import refusals
 from sftui.memory.shape import ModelShape
+from sftui.memory.simulated_changes import Simulated, simulated_changes, simulated_methods
 from sftui.memory.why import Reason, why
 from sftui.recipe import Recipe
 from sftui.words import count, counted, share, size
@@ -29,18 +29,19 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _STYLES = {"fits": "bold green", "tight": "bold yellow", "no": "bold red"}
-_UNKNOWN = "the closed form does not know this model: methods are not compared, and sizes not explained"
-_SHOWN_CHANGES = 5
+_UNKNOWN = "the closed form does not know this model: sizes are counted by a simulation, and not explained"
+_ON_DEMAND = "what would make it fit is simulated with --compare, as the methods are: some seconds each"
 _SHOWN_RUNS = 3
 _BAR = 30  # cells of the longest bar
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A method of training the same model, and what it comes to."""
+    """A method of training the same model, and what it comes to; else why that is not known."""
 
     method: str
-    answer: Answer
+    answer: Answer | None
+    problem: str | None = None
 
 
 def look(recipe: Recipe, gpu: str | None) -> Answer:
@@ -58,23 +59,24 @@ def look(recipe: Recipe, gpu: str | None) -> Answer:
         device = device_of(gpu)
     shape = known_shape(recipe.model.name_or_path, recipe.model.revision)
     history = () if device is None else measured_on(device.name)
-    own = longest_at_hand(recipe) if recipe.data.packing == "none" else None
+    own, held_out = longest_at_hand(recipe), longest_at_hand(recipe, "eval")
     if isinstance(shape, ModelShape):
-        return answer(recipe, shape, device, longest=own, history=history)
+        return answer(recipe, shape, device, longest=own, longest_held_out=held_out, history=history)
     print(f"{shape.why}: simulating its step", file=sys.stderr)
-    return simulated_answer(recipe, device, longest=own, history=history)
+    return simulated_answer(recipe, device, longest=own, longest_held_out=held_out, history=history)
 
 
 def compare(found: Answer) -> list[Compared]:
-    """Full fine-tuning, LoRA and QLoRA of the same model; none where the closed form does not know it."""
+    """Full fine-tuning, LoRA and QLoRA of the model; simulated where the closed form does not know it."""
     if found.shape is None:
-        return []
-    history = () if found.device is None else measured_on(found.device.name)
+        print("simulating the methods", file=sys.stderr)
+        return [Compared(one.name, one.answer, one.problem) for one in simulated_methods(found)]
+    shape, device, known = found.shape, found.device, found.known
+    history = () if device is None else measured_on(device.name)
+    lengths = {"longest": known.longest, "longest_held_out": known.longest_held_out}
     return [
-        Compared(
-            method, answer(recipe, found.shape, found.device, longest=found.known.longest, history=history)
-        )
-        for method, (recipe, _) in methods(found.recipe, found.shape, found.known).items()
+        Compared(method, answer(recipe, shape, device, **lengths, history=history))
+        for method, (recipe, _) in methods(found.recipe, shape, known).items()
     ]
 
 
@@ -86,7 +88,7 @@ def verdict(found: Answer) -> int:
 def print_answer(found: Answer, *, as_json: bool, compares: bool, explains: bool) -> None:
     """Print it on stdout."""
     if as_json:
-        if found.shape is None and (compares or explains):
+        if found.shape is None and explains:
             print(_UNKNOWN, file=sys.stderr)
         print(json_text(to_json(found, compares=compares, explains=explains), indent=2))
         return
@@ -141,10 +143,14 @@ def to_json(found: Answer, *, compares: bool = False, explains: bool = False) ->
     }
     if compares:
         document["methods"] = {
-            one.method: {"peak_bytes": one.answer.estimate.peak_bytes, "verdict": one.answer.verdict}
+            one.method: {"peak_bytes": None, "verdict": None, "problem": one.problem}
+            if one.answer is None
+            else {"peak_bytes": one.answer.estimate.peak_bytes, "verdict": one.answer.verdict}
             for one in compare(found)
         }
     document["notes"] = _notes(found)
+    document.update(room_json(room(found)))
+    document["refused"] = refusals(found.recipe, found.shape, device)
     if explains:
         document["why"] = {name: reason.formula for name, reason in _reasons(found).items()}
     return document
@@ -176,13 +182,21 @@ def _lines(found: Answer, *, compares: bool, explains: bool) -> Iterator[tuple[s
     yield from _device(found)
     for note in _notes(found):
         yield "yellow", f"note: {note}"
-    if found.shape is None and (compares or explains):
+    if found.shape is None and explains:
         yield "yellow", f"note: {_UNKNOWN}"
-    elif compares:
+    if compares:
         yield "", ""
         yield from _methods(found)
-    if found.shape is not None:
-        yield from _room(found, found.shape)
+    made = room(found)
+    if made is not None:
+        yield "", ""
+        yield from room_lines(found, made)
+    elif found.shape is None and found.verdict in ("no", "tight"):
+        yield "", ""
+        if not compares:
+            yield "", _ON_DEMAND
+        else:
+            yield from simulated_lines(found, _changes(found))
 
 
 def _rows(found: Answer) -> str:
@@ -225,21 +239,34 @@ def _moments(found: Answer) -> Iterator[tuple[str, str]]:
 def _device(found: Answer) -> Iterator[tuple[str, str]]:
     """What that is on the device."""
     around, device = found.band, found.device
+    if device is None:
+        ram = size(found.ram_bytes)
+        yield "", f"on the CPU: about {ram} of RAM (these tensors, what passing ones leave, torch itself)"
     if around.runs:
         runs = f"{counted(around.runs, 'run')} measured on this device"
     else:
         runs = "after published runs: none was measured on this device"
     context = f"CUDA context {size(around.context)}" if around.context else "CUDA context not measured yet"
     low, high = size(around.low), size(around.high)
-    yield "", f"on a GPU: {low} to {high}, usually {size(around.typical)} ({runs}; {context})"
+    where = "on a GPU" if device is None else f"on {device.name}"
+    usual = "" if around.typical == around.high else f", usually {size(around.typical)}"
+    yield "", f"{where}: {low} to {high}{usual} ({runs}; {context})"
     for one in found.same[:_SHOWN_RUNS]:
         yield "", _measured(one, found.length)
     if device is None or found.verdict is None:
         yield "yellow", "no GPU is seen here: --gpu NAME or --gpu SIZE says whether it fits one"
         return
-    words_ = {"fits": "fits", "tight": "may just fit", "no": "does not fit"}[found.verdict]
+    refused = refusals(found.recipe, found.shape, device)
+    words_ = {
+        "fits": "would fit, but such a run is refused" if refused else "fits",
+        "tight": "may just fit",
+        "no": "does not fit",
+    }[found.verdict]
     free = f"{size(device.free_bytes)} of {size(device.total_bytes)} free"
-    yield _STYLES[found.verdict], f"{words_}: {device.name}, {free}"
+    yield (
+        _STYLES["tight" if refused and found.verdict == "fits" else found.verdict],
+        f"{words_}: {device.name}, {free}",
+    )
 
 
 def _measured(one: Measured, length: int) -> str:
@@ -252,6 +279,9 @@ def _measured(one: Measured, length: int) -> str:
 
 def _methods(found: Answer) -> Iterator[tuple[str, str]]:
     for one in compare(found):
+        if one.answer is None:
+            yield "yellow", f"{one.method:<16}{'':>12}  {one.problem}"
+            continue
         decided = one.answer.verdict
         said = "" if decided is None else {"fits": "fits", "tight": "may just fit", "no": "no"}[decided]
         yield (
@@ -260,53 +290,9 @@ def _methods(found: Answer) -> Iterator[tuple[str, str]]:
         )
 
 
-def _room(found: Answer, shape: ModelShape) -> Iterator[tuple[str, str]]:
-    """What else would fit, or what would make it fit."""
-    device = found.device
-    if device is None:
-        return
-    recipe, known = found.recipe, found.known
-    fits = fits_on(device, measured_on(device.name))
-    yield "", ""
-    if found.verdict == "fits":
-        limit = _positions(recipe) or LONGEST
-        batch = largest_batch(recipe, shape, fits, known)
-        length = longest(recipe, shape, fits, limit, known)
-        if batch is not None:
-            yield "", _largest(batch, found.length)
-        if length is not None:
-            rows = recipe.training.per_device_train_batch_size
-            yield "", f"longest sequence at a micro-batch of {rows:,}: {length.value:,} tokens"
-        return
-    made = cheapest(recipe, shape, fits, known)
-    if made is None:
-        least = size(most(recipe, shape, known).peak_bytes)
-        yield (
-            "red",
-            f"no change of this recipe makes it fit {device.name} with certainty: "
-            f"all at once come to {least} allocated; most is saved by one of:",
-        )
-        made = best(changes(recipe, shape, found.estimate, known), _SHOWN_CHANGES)
-    else:
-        yield "bold", "the cheapest way to make it fit:"
-    for one in made:
-        yield "", f"  {_change(one)}"
-
-
-def _largest(batch: Fit, length: int) -> str:
-    """The largest micro-batch with the effective batch of the recipe, and without."""
-    training = batch.recipe.training
-    effective = batch.value * training.gradient_accumulation_steps
-    text = f"largest micro-batch of {length:,} tokens: {batch.value:,}"
-    text += f", the effective batch of {effective:,} kept"
-    return f"{text}; {batch.unbounded:,} with a larger one" if batch.unbounded > batch.value else text
-
-
-def _change(one: Change) -> str:
-    """What it saves, and what it costs in time and in what is learned."""
-    costs = time_words(one.slower)
-    costs += f"; {result_words(one)}" if one.result != "same" else ""
-    return f"{one.text}: saves {size(one.saves)}, {costs}"
+def _changes(found: Answer) -> list[Simulated]:
+    print("simulating changes", file=sys.stderr)
+    return simulated_changes(found)
 
 
 def _positions(recipe: Recipe) -> int | None:
@@ -314,10 +300,10 @@ def _positions(recipe: Recipe) -> int | None:
 
 
 def _notes(found: Answer) -> list[str]:
-    if found.shape is None or found.step is None:
-        return []
     positions = _positions(found.recipe)
-    return notes(found.shape, found.step, found.estimate, device=found.device, positions=positions)
+    return notes(
+        found.recipe, found.estimate, found.shape, found.length, device=found.device, positions=positions
+    )
 
 
 def _reasons(found: Answer) -> dict[Component, Reason]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sftui.checks.data import data_findings, looking
 from sftui.checks.finding import Finding, gravest_first
+from sftui.checks.rows import first_row_findings
 from sftui.data.overview import Overview
 from sftui.data.packing.plan import Batching, Plan
 from sftui.devices import Machine, device_for
@@ -17,6 +18,13 @@ from sftui.memory.checkpoint_size import DiskUse, disk_needed
 from sftui.recipe import Recipe, TrainingSection
 from sftui.recipe_checks import check
 from sftui.runs.rates import Rate
+
+# Findings that another one says better.
+_SAID_BY = {
+    "model-not-here": frozenset({"model-not-read"}),
+    "model-not-read": frozenset({"model-missing"}),
+    "data-not-read": frozenset({"data-missing", "format-not-recognised"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +102,21 @@ def forecast(
         no_time=said.no_time,
         memory=answer,
         disk=None if model is None else disk_needed(recipe, model),
-        findings=gravest_first(
-            (
-                *check(recipe, machine, answer=answer, steps=steps),
-                *(() if overview is None else data_findings(recipe, overview, held_out)),
-            )
-        ),
+        findings=_findings(recipe, overview, held_out, check(recipe, machine, answer=answer, steps=steps)),
         looking=looking(overview, held_out),
     )
+
+
+def _findings(
+    recipe: Recipe, overview: Overview | None, held_out: Overview | None, found: Sequence[Finding]
+) -> tuple[Finding, ...]:
+    """Those of the recipe and of its rows: until these are analysed, of the first of each file."""
+    if overview is None or not overview.analysed:
+        found = (*found, *first_row_findings(recipe))
+    if overview is not None:
+        found = (*found, *data_findings(recipe, overview, held_out))
+    codes = {one.code for one in found}
+    return gravest_first(one for one in found if not codes & _SAID_BY.get(one.code, frozenset()))
 
 
 def steps_of(training: TrainingSection, rows: int | None) -> int | None:

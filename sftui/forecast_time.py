@@ -13,13 +13,14 @@ from sftui.memory.step import StepSpec, step_of
 from sftui.memory.work import seconds as seconds_of
 from sftui.memory.work import typical_seconds, work
 from sftui.recipe import Recipe
-from sftui.runs.rates import Rate
+from sftui.runs.rates import ENOUGH, Rate
 
 Basis = Literal["measured on this device", "from the device's FLOP/s"]
 
 # Runs of the same step differ by as much; of another batch, length or rank, by what the model of their work
 # does not know.
 _SAME, _OTHER = 1.1, 1.35
+_SHORT = 1.35  # more than that of runs of few steps, the first of which are slow
 _LIKE = 1.25  # lengths of rows so near are the same
 
 
@@ -73,7 +74,7 @@ def time_of(
         slow, fast = found
         return Time((training / fast * more, training / slow * more), "measured on this device")
     if device is None:
-        return Time(no_time="no run of this model and method has been timed on this CPU")
+        return Time(no_time="no run of this model and method with 2 steps or more has ended on this CPU")
     if shape is None:
         return Time(no_time="the closed form does not know this model, and no run of it has been timed here")
     gpu = gpu_of(device)
@@ -110,22 +111,30 @@ def _measured(
     recipe: Recipe, where: str, shape: ModelShape | None, epoch: Epoch, rates: Sequence[Rate]
 ) -> tuple[float, float] | None:
     """(lowest, highest) tokens a second to be expected after runs of the same model and method."""
-    same: list[float] = []
-    other: list[float] = []
+    same: list[tuple[float, int]] = []
+    other: list[tuple[float, int]] = []
     for rate in rates:
         if rate.device != where or _method(rate.recipe) != _method(recipe):
             continue
         like = 1 / _LIKE <= rate.row_tokens / max(1.0, epoch.row_tokens) <= _LIKE
         if _step(rate.recipe) == _step(recipe) and like:
-            same.append(rate.tokens_per_second)
+            same.append((rate.tokens_per_second, rate.steps))
         elif shape is not None:
             # What is expected to differ, as the model of their work has it.
             before = typical_seconds(shape, _of_length(step_of(rate.recipe, shape), rate.row_tokens))
             after = typical_seconds(shape, _of_length(step_of(recipe, shape), epoch.row_tokens))
-            other.append(rate.tokens_per_second * before / after)
-    if same:
-        return min(same) / _SAME, max(same) * _SAME
-    return (min(other) / _OTHER, max(other) * _OTHER) if other else None
+            other.append((rate.tokens_per_second * before / after, rate.steps))
+    return _range(same, _SAME) or _range(other, _OTHER)
+
+
+def _range(rates: Sequence[tuple[float, int]], apart: float) -> tuple[float, float] | None:
+    """(lowest, highest) of rates, each with its steps: of short runs only where there is no other."""
+    long = [rate for rate, steps in rates if steps >= ENOUGH]
+    found = long or [rate for rate, _ in rates]
+    if not found:
+        return None
+    apart *= 1 if long else _SHORT
+    return min(found) / apart, max(found) * apart
 
 
 def _method(recipe: Recipe) -> tuple[object, ...]:

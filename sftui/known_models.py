@@ -134,9 +134,38 @@ MODELS: tuple[KnownModel, ...] = (
 )
 
 
+# Base models, whose config.json has the sizes of the chat model's beside it.
+_OF_BASE = {
+    **{
+        f"HuggingFaceTB/SmolLM2-{size}": f"HuggingFaceTB/SmolLM2-{size}-Instruct" for size in ("135M", "360M")
+    },
+    **{f"Qwen/Qwen3-{size}-Base": f"Qwen/Qwen3-{size}" for size in ("0.6B", "1.7B", "8B", "14B")},
+    "Qwen/Qwen3-4B-Base": "Qwen/Qwen3-4B-Instruct-2507",
+    "google/gemma-3-270m": "google/gemma-3-270m-it",
+    "google/gemma-3-1b-pt": "google/gemma-3-1b-it",
+    "HuggingFaceTB/SmolLM3-3B-Base": "HuggingFaceTB/SmolLM3-3B",
+    "meta-llama/Llama-3.2-1B": "meta-llama/Llama-3.2-1B-Instruct",
+    "meta-llama/Llama-3.2-3B": "meta-llama/Llama-3.2-3B-Instruct",
+    "meta-llama/Llama-3.1-8B": "meta-llama/Llama-3.1-8B-Instruct",
+    "meta-llama/Llama-3.1-70B": "meta-llama/Llama-3.3-70B-Instruct",
+    "meta-llama/Llama-3.1-70B-Instruct": "meta-llama/Llama-3.3-70B-Instruct",
+    "mistralai/Mistral-Small-24B-Base-2501": "mistralai/Mistral-Small-24B-Instruct-2501",
+}
+# Where a base model was made for fewer tokens than its chat model, which was taught to read further.
+_POSITIONS_OF_BASE = {"Qwen": 32_768}
+
+
+@lru_cache(maxsize=64)
 def known_model(name: str) -> KnownModel | None:
-    """The one of this Hub id."""
-    return next((model for model in MODELS if model.name == name), None)
+    """The one of this Hub id; of a base model, with the sizes of the chat model that was made of it."""
+    found = next((model for model in MODELS if model.name == _OF_BASE.get(name, name)), None)
+    if found is None or found.name == name:
+        return found
+    config = dict(found.config)
+    config["max_position_embeddings"] = _POSITIONS_OF_BASE.get(
+        name.partition("/")[0], config["max_position_embeddings"]
+    )
+    return replace(found, name=name, config=config, offered=False)
 
 
 @lru_cache(maxsize=64)

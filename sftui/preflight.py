@@ -16,18 +16,19 @@ from sftui.data.tokenizer import load_tokenizer
 from sftui.devices import look
 from sftui.errors import InputError
 from sftui.memory.answer import answer
+from sftui.memory.known import NOTHING, Known
 from sftui.memory.measured import measured_on
 from sftui.recipe import BadRows, Recipe, Source
 from sftui.recipe_checks import Finding, mended
 from sftui.recipe_checks import check as check_recipe
 
 
-def check(recipe: Recipe, *, steps: int | None = None, longest: int | None = None) -> tuple[Finding, ...]:
+def check(recipe: Recipe, *, steps: int | None = None, known: Known = NOTHING) -> tuple[Finding, ...]:
     """Raise `InputError` for what would end the run in its first seconds anyway; what remains are warnings.
 
     Reads no more than the first row of each source and the tokenizer; a model on the Hub is not
-    downloaded for it, nor is a dataset. `steps` of a run and tokens of its `longest` sequence, where they are
-    known from looking at all rows; without `longest` it is looked for where rows were tokenised before.
+    downloaded for it, nor is a dataset. `steps` of a run and how long its data is, where that is known from
+    looking at all rows; else it is looked for where rows were tokenised before.
     """
     data = recipe.data
     opened = [(source, open_rows(source, wait=False)) for source in (*data.train, *data.eval)]
@@ -38,7 +39,7 @@ def check(recipe: Recipe, *, steps: int | None = None, longest: int | None = Non
     folder = Path(name)
     if folder.is_absolute():
         require_model(folder)
-    findings = _findings(recipe, steps, longest)
+    findings = _findings(recipe, steps, known)
     raise_error(findings)
     if folder.is_absolute():
         tokenizer = load_tokenizer(name, recipe.model.revision, chat_template=data.chat_template)
@@ -47,7 +48,7 @@ def check(recipe: Recipe, *, steps: int | None = None, longest: int | None = Non
     return tuple(one for one in findings if one.severity == "warning")
 
 
-def _findings(recipe: Recipe, steps: int | None, longest: int | None) -> tuple[Finding, ...]:
+def _findings(recipe: Recipe, steps: int | None, known: Known) -> tuple[Finding, ...]:
     """What is wrong with the recipe on this machine as it is now."""
     machine = look(recipe.output_dir)
     facts = facts_of(recipe, machine)
@@ -55,9 +56,12 @@ def _findings(recipe: Recipe, steps: int | None, longest: int | None) -> tuple[F
         return check_recipe(recipe, machine, steps=steps)
     # What runs took before is told apart by the model's files, which are not fetched for it.
     history = () if facts.device is None or facts.folder is None else measured_on(facts.device.name)
-    if longest is None and facts.folder is not None and recipe.data.packing == "none":
-        longest = longest_at_hand(recipe)
-    found = answer(recipe, facts.shape, facts.device, longest=longest, history=history)
+    longest, held_out = known.longest, known.longest_held_out
+    if facts.folder is not None:
+        longest, held_out = longest or longest_at_hand(recipe), held_out or longest_at_hand(recipe, "eval")
+    found = answer(
+        recipe, facts.shape, facts.device, longest=longest, longest_held_out=held_out, history=history
+    )
     return mended(check_recipe(recipe, machine, answer=found, steps=steps), found)
 
 

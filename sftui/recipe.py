@@ -28,6 +28,7 @@ from sftui.recipe_data import (
 from sftui.recipe_model import AdapterSection, Attention, Dtype, ModelSection, Quantization
 from sftui.recipe_section import About, Section
 from sftui.recipe_training import Interval, Loss, Optimizer, Scheduler, TrainingSection
+from sftui.words import exact
 
 __all__ = [
     "AdapterSection",
@@ -102,6 +103,6 @@ class Recipe(Section):
             data,
             f"batch {batch}",
             f"length {self.data.max_length}",
-            f"lr {t.learning_rate:g}",
+            f"lr {exact(t.learning_rate)}",
         )
         return "  ".join(parts)

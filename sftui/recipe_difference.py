@@ -51,7 +51,7 @@ def changed_fields(recipe: Recipe, other: Recipe) -> list[tuple[str, Any, Any]]:
 
 
 def _changed(mine: Any, theirs: Any, key: Key) -> Iterator[tuple[Key, Any, Any]]:
-    if same(mine, theirs):
+    if same(mine, theirs) or _is_one_number(mine, theirs):
         return
     mapped = isinstance(mine, dict) and isinstance(theirs, dict) and mine.keys() == theirs.keys()
     listed = isinstance(mine, list) and isinstance(theirs, list)
@@ -64,6 +64,12 @@ def _changed(mine: Any, theirs: Any, key: Key) -> Iterator[tuple[Key, Any, Any]]
             yield from _changed(one, other, (*key, i))
     else:
         yield key, mine, theirs
+
+
+def _is_one_number(mine: Any, theirs: Any) -> bool:
+    """Whether both are the same number: a default that nobody wrote may be 32 where 32.0 is read."""
+    numbers = {type(mine), type(theirs)} == {int, float}
+    return numbers and bool(mine == theirs)
 
 
 def _text(one: Comparable) -> str:

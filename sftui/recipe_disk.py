@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import tempfile
 import time
@@ -76,6 +77,19 @@ def _lock(descriptor: int, file: str) -> None:
             time.sleep(0.02)
         except OSError:
             return  # a network file system without locks
+
+
+def refuse_read_only(path: Path, file: str) -> None:
+    """Raise `InputError` for a file that its permissions keep from being written, if not replaced."""
+    try:
+        writable = path.stat().st_mode & 0o222 and os.access(path, os.W_OK)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", file=file) from None
+    if not writable:
+        hint = f"save it under another name, or let it be written: chmod u+w {shlex.quote(str(path))}"
+        raise InputError("is read-only", file=file, hint=hint)
 
 
 def replace_text(path: Path, text: str, file: str) -> None:

@@ -14,6 +14,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from sftui.recipe_errors import Key
 from sftui.recipe_override import get
 from sftui.recipe_tree import nodes_of
+from sftui.words import exact
 
 _WIDTH = 100  # of a line, before a list is written one item a line
 _COLON = re.compile(r"[ \n]*:")
@@ -319,6 +320,8 @@ def inline(value: Any, *, flow: bool = False) -> str:
     """A value as YAML writes it in a line after `key: `; `flow`: within brackets."""
     if value is None:
         return "null"
+    if isinstance(value, float) and 0 < abs(value) < 1:
+        return exact(value)
     if isinstance(value, dict):
         entries = (f"{inline(name, flow=True)}: {inline(part, flow=True)}" for name, part in value.items())
         return f"{{{', '.join(entries)}}}"

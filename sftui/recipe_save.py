@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from sftui.recipe import Recipe
 from sftui.recipe_errors import explain
 from sftui.recipe_override import parse_key, put
-from sftui.words import typed
+from sftui.words import exact
 
 
 def as_override(key: str, value: Any) -> str:
     """A change as it is given on the command line: `data.max_length=1024`."""
     if isinstance(value, float):
-        value = typed(value)
+        value = exact(value)
     return f"{key}={'null' if value is None else value}"
 
 

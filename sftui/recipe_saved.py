@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from sftui.errors import InputError
-from sftui.recipe_disk import folder_held, place_for, replace_text, write_recipe
+from sftui.recipe_disk import folder_held, place_for, refuse_read_only, replace_text, write_recipe
 from sftui.recipe_document import Document
 from sftui.recipe_file import find_recipe, ready_recipes
 from sftui.recipe_moved import moved
@@ -73,6 +73,7 @@ class Saved:
         target = self.path.resolve()
         with folder_held(target.parent, self.file):
             if not overwrite:
+                refuse_read_only(target, self.file)
                 text = self._read()
                 if text is not None and _digest(text) not in (self._digest, _digest(document.text)):
                     raise InputError(

@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,6 +17,7 @@ from sftui.recipe_errors import found_mistakes
 from sftui.recipe_fields import FieldInfo
 from sftui.recipe_override import parse_override, put
 from sftui.recipe_tree import plain
+from sftui.words import exact
 
 _NULL = ("null", "~")
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
@@ -55,7 +55,7 @@ def format_value(field: FieldInfo, value: Any) -> str:
     if field.kind == "sources":
         return _sources_text(value)
     if isinstance(value, float):
-        return _number_text(value)
+        return exact(value)
     if isinstance(value, Mapping):
         pairs = (f"{_quoted(str(k), ',:')}: {_quoted(str(v), ',:')}" for k, v in value.items())
         return ", ".join(pairs) or "{}"
@@ -213,18 +213,6 @@ def _quoted(text: str, separators: str, *, null: bool = False) -> str:
         and not (null and text.lower() in _NULL)
     )
     return text if plain_enough else _json(text)
-
-
-def _number_text(value: float) -> str:
-    """The shortest text that is read as the same number: 2.0e-4, 0.03, 32."""
-    if value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    if 1e-3 <= abs(value) < 1e15:
-        return repr(value)
-    exact = Decimal(repr(value))
-    _, digits, _ = exact.as_tuple()
-    whole = "".join(map(str, digits)).rstrip("0")
-    return f"{'-' if value < 0 else ''}{whole[0]}.{whole[1:] or '0'}e{exact.adjusted()}"
 
 
 def _sources_text(value: Any) -> str:

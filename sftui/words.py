@@ -61,6 +61,17 @@ def typed(value: float) -> float:
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
 
 
+def exact(value: float) -> str:
+    """The shortest text that YAML reads as the same number, as recipes are written: 2.0e-4, 0.03, 32."""
+    if value.is_integer() and abs(value) < _EXACT:
+        return str(int(value))
+    if 1e-2 <= abs(value) < _EXACT or not math.isfinite(value):
+        return repr(value)
+    written = next(text for digits in range(1, 18) if float(text := f"{value:.{digits}e}") == value)
+    mantissa, _, exponent = written.partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
 def counted(number: int, noun: str) -> str:
     """A number of things: 1 row, 1,319 rows."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

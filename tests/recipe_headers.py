@@ -33,8 +33,11 @@ def answer_of(one: ReadyRecipe) -> Answer:
 
 def memory_of(one: ReadyRecipe) -> str:
     """What its head is to say."""
-    around = answer_of(one).band
-    return f"{size(around.typical)}, at most {size(around.high)}"
+    found = answer_of(one)
+    if found.device is None:
+        return f"{size(found.ram_bytes)} of RAM"
+    usual, most = size(found.band.typical), size(found.band.high)
+    return usual if usual == most else f"{usual}, at most {most}"
 
 
 def minutes_of(one: ReadyRecipe) -> tuple[float, float]:

@@ -153,6 +153,26 @@ def test_a_micro_batch_that_fits_is_told_with_its_effective_batch(sftui: Any) ->
     assert " with a larger one\n" in out
 
 
+def test_json_has_what_fits_or_what_would_help_as_the_text_has(sftui: Any) -> None:
+    fits = json.loads(sftui("--json", "--gpu", "24GB").out)
+    assert fits["largest_batch"]["any"] >= fits["largest_batch"]["same_effective"] >= 1
+    assert fits["longest_length"] >= 2048 and fits["remedies"] is None
+    short = json.loads(sftui("--json", "--gpu", "6GB").out)
+    assert short["largest_batch"] is None and short["longest_length"] is None
+    peaks = [one["peak_bytes"] for one in short["remedies"]]
+    assert peaks and min(peaks) < short["peak_bytes"] and short["remedies"][0]["values"]
+    assert isinstance(short["remedies_suffice"], bool)
+
+
+def test_what_the_trainer_refuses_is_not_said_to_fit(sftui: Any) -> None:
+    mixed = ("model.dtype=float32", "adapter.dtype=bfloat16", "adapter.modules_to_save=[lm_head]")
+    asked = (*mixed, "model.quantization=none", "--gpu", "80GB")
+    out = sftui(*asked).out
+    assert "would fit, but such a run is refused" in out and "adapter.dtype=float32" in out
+    answer = json.loads(sftui(*asked, "--json").out)
+    assert len(answer["refused"]) == 1 and answer["refused"][0] in answer["notes"]
+
+
 def test_methods_are_compared(sftui: Any) -> None:
     answer = json.loads(sftui("--json", "--compare", "--gpu", "24GB").out)
     peaks = {name: one["peak_bytes"] for name, one in answer["methods"].items()}
@@ -248,7 +268,7 @@ def test_an_unknown_architecture_is_simulated(sftui: Any, here: Path) -> None:
     explained = sftui("--json", "--why", "--compare", "model.quantization=none")
     assert "does not know this model" in explained.err and json.loads(explained.out)["why"] == {}
     text = sftui("--why", "model.quantization=none").out
-    assert "does not know this model" in text and "sizes not explained" in text
+    assert "does not know this model" in text and "not explained" in text
 
 
 def test_an_estimate_needs_no_torch(here: Path) -> None:

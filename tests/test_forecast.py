@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 from array import array
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,11 +23,8 @@ from sftui.memory.config_file import shape_of
 from sftui.memory.shape import ModelShape
 from sftui.recipe import Recipe, TrainingSection
 from sftui.recipe_fields import FIELDS
-from sftui.recipe_file import dump_recipe, parse_recipe
-from sftui.runs.directory import RunDirectory, create_run
-from sftui.runs.events import EventWriter
-from sftui.runs.rates import Rate, rates_in
-from sftui.runs.status import Status, write_status
+from sftui.recipe_file import parse_recipe
+from sftui.runs.rates import Rate
 from tests.check_fixtures import LLAMA_8B, gpu, machine
 
 LENGTHS = [100, 300, 500, 700] * 250
@@ -325,7 +319,7 @@ def changed_packing(recipe: Recipe) -> Recipe:
 @pytest.mark.parametrize(
     ("gpus", "overrides", "knows_model", "why"),
     [
-        ((), (), True, "no run of this model and method has been timed on this CPU"),
+        ((), (), True, "no run of this model and method with 2 steps or more has ended on this CPU"),
         (
             ("H100",),
             ("model.dtype=float32",),
@@ -362,6 +356,15 @@ def test_a_measured_rate_wins(shape: ModelShape) -> None:
     assert made.seconds == pytest.approx((USED.tokens / 1100, USED.tokens / 1000 * 1.1))
 
 
+def test_the_rate_of_a_short_run_has_a_wider_range_and_counts_where_there_is_no_other() -> None:
+    recipe, overview = recipe_of(), Overview("train", "done", used=USED)
+    short = replace(rate_of(recipe), tokens_per_second=500.0, steps=2)
+    alone = of(recipe, overview=overview, rates=[short]).seconds
+    assert alone is not None and alone[1] / alone[0] == pytest.approx((1.1 * 1.35) ** 2)
+    beside = of(recipe, overview=overview, rates=[short, rate_of(recipe)]).seconds
+    assert beside is not None and beside == of(recipe, overview=overview, rates=[rate_of(recipe)]).seconds
+
+
 def test_a_rate_of_another_batch_or_rank_is_carried_over_with_a_wider_range(shape: ModelShape) -> None:
     overview = Overview("train", "done", used=USED)
     recipe = recipe_of("adapter.r=64")
@@ -390,63 +393,3 @@ def test_a_rate_of_another_model_method_or_device_tells_nothing(shape: ModelShap
     assert made.tokens and made.seconds is None
     elsewhere = [rate_of(recipe_of(), "NVIDIA H200")]
     assert of(recipe_of(), shape=shape, overview=overview, rates=elsewhere).seconds is None
-
-
-# Rates of runs
-
-
-def finished(folder: Path, steps: int = 20, host: str | None = None) -> RunDirectory:
-    """A run whose steps have 8 rows of 100 tokens and take a second, the first two five."""
-    recipe = recipe_of()
-    run = create_run(folder, recipe)
-    run.recipe_file.write_text(dump_recipe(recipe))
-    events = EventWriter(run.events_file)
-    events.write("start", device="CPU")
-    for step in range(1, steps + 1):
-        seconds = 5.0 if step <= 2 else 1.0
-        events.write("step", step=step, seconds=seconds, tokens_per_second=800 / seconds)
-        events.write("telemetry", text="x" * 50)
-    events.close()
-    write_status(run, Status("finished", host=host or socket.gethostname(), ended=1.0))
-    return run
-
-
-def test_the_rate_of_a_run_is_that_of_its_steps_after_the_first(tmp_path: Path) -> None:
-    run = finished(tmp_path)
-    (rate,) = rates_in(tmp_path)
-    assert (rate.run, rate.device) == (run.id, "CPU")
-    assert rate.tokens_per_second == pytest.approx(800)
-    assert rate.row_tokens == pytest.approx(100)
-    assert rate.recipe == recipe_of()
-
-
-def test_the_last_steps_of_a_long_run_are_enough(tmp_path: Path) -> None:
-    finished(tmp_path, steps=3000)
-    (rate,) = rates_in(tmp_path)
-    assert rate.tokens_per_second == pytest.approx(800)
-
-
-def test_runs_of_other_machines_and_runs_without_steps_have_no_rate(tmp_path: Path) -> None:
-    finished(tmp_path, host="another")
-    finished(tmp_path, steps=4)
-    write_status(finished(tmp_path, steps=9), Status("running", host=socket.gethostname()))
-    assert rates_in(tmp_path) == ()
-    assert rates_in(tmp_path / "nothing") == ()
-
-
-def test_a_damaged_run_has_no_rate(tmp_path: Path) -> None:
-    finished(tmp_path).recipe_file.write_text("model: 3")
-    strange = finished(tmp_path)
-    lines = [json.dumps({"type": "start", "device": 5}), '{"type": "step", "step": "x"}', "torn"]
-    strange.events_file.write_text("\n".join(lines))
-    finished(tmp_path).events_file.unlink()
-    assert rates_in(tmp_path) == ()
-
-
-def test_a_run_is_read_once(tmp_path: Path) -> None:
-    run = finished(tmp_path)
-    (before,) = rates_in(tmp_path)
-    os.truncate(run.events_file, 0)
-    assert rates_in(tmp_path) == (before,)
-    write_status(run, replace(Status("finished", host=socket.gethostname()), ended=2.0))
-    assert rates_in(tmp_path) == ()

@@ -10,6 +10,11 @@ import pytest
 from sftui.data.analysis import analyse
 from sftui.data.longest import longest_at_hand
 from sftui.data.reader import DatasetSpec
+from sftui.estimate_text import look
+from sftui.memory.answer import answer, known_shape
+from sftui.memory.known import Known
+from sftui.memory.recipe_peak import answer_in_short
+from sftui.memory.shape import ModelShape
 from sftui.recipe import Recipe
 from tests.data_fixtures import model_directory
 
@@ -53,3 +58,24 @@ def test_sources_that_are_no_files_are_not_looked_at(rows: Path) -> None:
     analyse(DatasetSpec.of(recipe(rows)))
     for path in (rows.parent / "*.jsonl", rows.parent / "missing.jsonl", "owner/dataset"):
         assert longest_at_hand(recipe(rows, train=str(path))) is None
+
+
+def test_what_is_held_out_is_as_long_to_commands_as_it_is_to_screens(rows: Path) -> None:
+    held_out = rows.with_name("held_out.jsonl")
+    held_out.write_text(json.dumps({"question": "q", "answer": "no " * 40}) + "\n")
+    one = recipe(rows, eval=str(held_out), max_length=8192, packing="none")
+    config = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
+    config |= {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 32000}
+    Path(one.model.name_or_path, "config.json").write_text(json.dumps(config))
+    before = look(one, "24GB").estimate.peak_bytes
+    sides = analyse(DatasetSpec.of(one))
+    known = Known.of(one, sides["train"], sides["eval"])
+    assert known == Known(longest_at_hand(one), longest_at_hand(one, "eval"))
+    assert known.longest_held_out is not None and 40 <= known.longest_held_out < 200
+    shape = known_shape(one.model.name_or_path)
+    assert isinstance(shape, ModelShape)
+    lengths = {"longest": known.longest, "longest_held_out": known.longest_held_out}
+    shown, packing = answer(one, shape, None, **lengths).estimate, answer_in_short(one, known)
+    commanded = look(one, "24GB").estimate
+    assert packing is not None
+    assert commanded.peak_bytes == shown.peak_bytes == packing.estimate.peak_bytes < before

@@ -14,6 +14,7 @@ from sftui.data.analysis import analyse
 from sftui.data.reader import DatasetSpec
 from sftui.errors import InputError
 from sftui.memory.device import Device
+from sftui.memory.known import Known
 from sftui.recipe_file import load_recipe
 from sftui.runs import launch
 from sftui.runs.directory import RunDirectory
@@ -74,8 +75,8 @@ def test_what_does_not_fit_is_told_with_what_would(monkeypatch: pytest.MonkeyPat
 def test_the_longest_sequence_decides_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     on(monkeypatch, Device("a small GPU", 800 * 2**20, capability=(8, 0)))
     recipe = load_recipe("my.yaml", ["training.per_device_train_batch_size=256"])
-    assert preflight.check(recipe, longest=4) == ()
-    assert preflight.check(recipe, longest=512) == preflight.check(recipe) != ()
+    assert preflight.check(recipe, known=Known(4)) == ()
+    assert preflight.check(recipe, known=Known(512)) == preflight.check(recipe) != ()
 
 
 def test_rows_that_were_tokenised_before_are_not_taken_to_be_of_max_length(

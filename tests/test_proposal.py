@@ -173,7 +173,7 @@ def test_the_micro_batch_fits_where_all_its_rows_are_as_long_as_the_longest() ->
         larger = settled.recipe.model_copy(deep=True)
         larger.training.per_device_train_batch_size *= 2
         beyond = answer(larger, settled.model.shape, device, longest=lengths.longest).verdict
-        return training.per_device_train_batch_size, draft.text([], Path("/")), beyond
+        return training.per_device_train_batch_size, draft.as_made, beyond
 
     rows, text, beyond = made(lengths)
     assert 1 < rows < 8 and beyond != "fits", "of the longest rows, twice as many do not"

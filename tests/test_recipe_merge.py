@@ -125,6 +125,13 @@ def test_lines_that_differ() -> None:
     assert changed == [Line("removed", "  seed: 1"), Line("added", "  seed: 2")]
 
 
+def test_a_default_and_the_same_number_written_with_a_point_are_one() -> None:
+    recipe = parse_recipe(TEXT)
+    assert recipe.adapter is not None
+    written = parse_recipe(TEXT, [f"adapter.lora_alpha={float(recipe.adapter.lora_alpha)}"])
+    assert changed_fields(recipe, written) == []
+
+
 def test_fields_that_differ() -> None:
     recipe = parse_recipe(TEXT)
     edited = BASE.with_values(

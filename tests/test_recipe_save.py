@@ -27,5 +27,5 @@ def test_changes_are_applied_to_a_copy_and_what_does_not_fit_is_refused() -> Non
 def test_a_change_is_told_as_it_is_typed() -> None:
     assert as_override("data.max_length", 5) == "data.max_length=5"
     assert as_override("adapter.lora_alpha", 64.0) == "adapter.lora_alpha=64"
-    assert as_override("training.learning_rate", 2e-4) == "training.learning_rate=0.0002"
+    assert as_override("training.learning_rate", 2e-4) == "training.learning_rate=2.0e-4"
     assert as_override("data.chat_template", None) == "data.chat_template=null"

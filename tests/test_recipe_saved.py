@@ -70,6 +70,17 @@ def test_a_change_from_outside_is_seen_and_not_overwritten_unless_told_so(file: 
     assert file.read_text() == edited.text
 
 
+def test_a_file_that_is_read_only_is_replaced_only_where_that_is_asked_for(file: Path) -> None:
+    file.chmod(0o444)
+    saved = Saved(file)
+    edited = saved.document.with_value("training.seed", 7)
+    with pytest.raises(InputError, match=r"is read-only\n.*chmod u\+w"):
+        saved.save(edited)
+    assert file.read_text() == TEXT
+    saved.save(edited, overwrite=True)
+    assert file.read_text() == edited.text and stat.S_IMODE(file.stat().st_mode) == 0o444
+
+
 def test_a_file_written_anew_with_the_same_text_is_no_change(file: Path) -> None:
     saved = Saved(file)
     os.utime(file, ns=(1, 1))

@@ -61,16 +61,25 @@ class LengthPane(Vertical):
 
     def on_mount(self) -> None:
         """Say what this is."""
-        self.border_title = "max_length"
+        self.border_title = "max_length of the rows to train on"
 
     def on_resize(self) -> None:
         """What stands here depends on the room; that of slider and table is known after this."""
         self.call_after_refresh(self.post_message, self.Resized())
 
     def show(
-        self, recipe: Recipe, plans: Mapping[int, Plan], strategy: Packing, cut_loss: int | None
+        self,
+        recipe: Recipe,
+        plans: Mapping[int, Plan],
+        strategy: Packing,
+        cut_loss: int | None,
+        sides: view.Sides,
+        on_gpu: bool,
     ) -> None:
-        """What lengths come to under a strategy; `cut_loss` of the recipe's own is what its cuts lose."""
+        """What lengths come to under a strategy; `cut_loss` of the recipe's own is what its cuts lose.
+
+        `sides` and `on_gpu`: see `peak_words`.
+        """
         length, own = self.length or recipe.data.max_length, recipe.data.max_length
         plan = plans.get(own)
         self._ends = view.length_range(own, plan.longest if plan is not None else 0)
@@ -82,6 +91,7 @@ class LengthPane(Vertical):
             self._ends,
             self.slider.size.width,
             cut_loss if length == own else None,
+            view.peak_words(recipe, strategy, length, sides, on_gpu) if plans else "",
         )
         self.slider.show(words)
         self._table.show(view.lengths_table(own, plans, self.table(own), strategy, cut_loss))

@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-MARK = "▌"
+MARK, MARK_OUTSIDE = "▌", "▏"  # of the list that has the keys, and of any other
 
 
 class LineList(ScrollView, can_focus=True, inherit_bindings=False):
@@ -166,6 +166,9 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
             return Strip.blank(width, self._own)
         here = index == self.cursor
         style = self.get_component_rich_style("line-list--cursor") if here else self._own
-        parts = [(MARK if here else " ", ""), *self.line(index, width - 1)]
+        mark = (MARK if self.has_focus else MARK_OUTSIDE) if here else " "
+        parts = [(mark, ""), *self.line(index, width - 1)]
         strip = Strip([Segment(text, self._styles[name]) for text, name in parts])
+        if strip.cell_length > width and not strip.crop(width - 1).text.isspace():
+            strip = Strip([*strip.crop(0, width - 1), Segment("…")])
         return strip.crop(0, width).adjust_cell_length(width).apply_style(style)

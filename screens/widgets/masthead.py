@@ -10,9 +10,12 @@ from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widget import Widget
 
-# What is used of the memory, with the word before it, and alone.
-_SHORTER = re.compile(r"\S+ \S+/\S+ GiB$"), re.compile(r"\S+/\S+ GiB$")
-_STAR = 3  # cells
+# What is used of the memory, with the word before it, and alone; nothing.
+_SHORTER = re.compile(r"\S+ \S+/\S+ GiB$"), re.compile(r"\S+/\S+ GiB$"), re.compile(r"$")
+_NAMED = 20  # cells of the recipe's name that the device leaves
+_STAR = 2  # cells
+# What tells that the recipe's text has a mistake, the first that there is room for.
+_MISTAKE = "✗ mistake: 4 shows it", "✗ mistake: 4", "✗ 4"
 
 
 class Form(NamedTuple):
@@ -50,6 +53,9 @@ class Masthead(Widget):
     recipe = reactive("")
     """The open recipe's file, with a star while changes to it are unsaved."""
 
+    has_mistake = reactive(False)
+    """Whether its text is no recipe now."""
+
     def __init__(self, tabs: list[tuple[str, str, str]], current: str) -> None:
         """`tabs` are (digit, title, mode)."""
         super().__init__()
@@ -61,20 +67,29 @@ class Masthead(Widget):
         return container.width
 
     def render(self) -> Content:
-        """One line. Where it is narrow the recipe gives way first, then all of the device but its memory."""
-        left = next((one for one in map(self._left, FORMS) if one.cell_length < self.size.width), Content(""))
-        right = Content(f"{self.device} ")
-        star = _STAR if self.recipe.endswith("*") else 1
+        """One line. Where it is narrow the device gives way first, then the recipe's folders and name."""
+        width, least = self.size.width, len(_MISTAKE[-1]) + 3 if self.has_mistake else 1
+        lefts = [one for one in map(self._left, FORMS) if one.cell_length + least <= width]
+        left = lefts[0] if lefts else Content("")
+        room = width - left.cell_length
+        name = self.recipe.rpartition("/")[2]
+        mistake = (
+            next((one for one in _MISTAKE if len(one) + _STAR + 2 <= room), "") if self.has_mistake else ""
+        )
+        needed = min(len(name), _NAMED) + 4 + (len(mistake) + 2 if mistake else 0)
+        right = Content(f"{self.device} " if self.device else "")
         for shorter in _SHORTER:
-            if left.cell_length + right.cell_length + star > self.size.width:
+            if right.cell_length + (needed if name or mistake else 0) > room:
                 memory = shorter.search(self.device)
                 right = Content(memory[0] if memory else "")
-        room = self.size.width - left.cell_length - right.cell_length
-        middle = Content(_fitting(self.recipe, room - 4))
-        gap = max(1, room - middle.cell_length)
-        return Content.assemble(
-            left, " " * (gap // 2), middle.stylize("$foreground-muted"), " " * (gap - gap // 2), right
+        room -= right.cell_length
+        told = room - 4 - (len(mistake) + 2 if mistake else 0)
+        middle = Content.assemble(
+            (_fitting(self.recipe if len(self.recipe) <= told else name, told), "$foreground-muted"),
+            (f"  {mistake}" if mistake else "", "bold $text-error"),
         )
+        gap = max(1, room - middle.cell_length)
+        return Content.assemble(left, " " * (gap // 2), middle, " " * (gap - gap // 2), right)
 
     def _left(self, form: Form) -> Content:
         """The name and the screens."""

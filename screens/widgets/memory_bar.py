@@ -30,8 +30,9 @@ class MemoryBar(Vertical):
     def show(self, found: Answer, moment: str, *, width: int, tall: bool, flat: bool) -> None:
         """Show a moment of an answer in `width` cells; `tall`: a bar of two lines, `flat`: no scale."""
         parts = view.parts_of(found, moment)
-        band = found.band if moment == found.estimate.peak_moment else None
-        extent = pictures.extent_of(found.band, found.device)
+        on_gpu = found.device is not None
+        band = found.band if on_gpu and moment == found.estimate.peak_moment else None
+        extent = pictures.extent_of(found.band, found.device) if on_gpu else found.estimate.peak_bytes
         cells = pictures.bar(parts, band, found.device, extent, width)
         lines = [pictures.content(cells)]
         if tall:
@@ -42,4 +43,4 @@ class MemoryBar(Vertical):
         lines.append(view.legend(parts, band, found.device, width, 2 if tall or flat else 1))
         self._panel.show(Content("\n").join(lines))
         self.border_title = Content(view.peak_title(found, moment))
-        self.border_subtitle = Content(view.band_words(found.band))
+        self.border_subtitle = Content(view.taken_words(found))

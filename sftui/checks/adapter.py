@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from sftui.checks.facts import Facts
-from sftui.checks.finding import Finding, found
+from sftui.checks.finding import Finding, found, refused
+from sftui.errors import InputError
 from sftui.memory.modules import LayerPlan, ModelPlan, plan, projections, weights
+from sftui.memory.refused import linear_names, require_pattern
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import AdapterSpec
 from sftui.recipe import AdapterSection, Recipe
@@ -29,10 +31,10 @@ def adapter_findings(facts: Facts) -> Iterator[Finding]:
     yield from _scale(section)
     if facts.shape is None or facts.plan is None:
         return
-    yield from _targets(section, facts.shape, facts.plan)
+    yield from _targets(facts.recipe, section, facts.shape, facts.plan)
     yield from _saved(section, facts.shape)
     yield from _experts(section, facts.plan)
-    yield from mixed(facts.recipe, _modules_that_multiply(facts.shape))
+    yield from mixed(facts.recipe, linear_names(facts.shape))
 
 
 def mixed(recipe: Recipe, linear: Iterable[str]) -> Iterator[Finding]:
@@ -72,8 +74,15 @@ def _scale(section: AdapterSection) -> Iterator[Finding]:
     )
 
 
-def _targets(section: AdapterSection, shape: ModelShape, made: ModelPlan) -> Iterator[Finding]:
+def _targets(
+    recipe: Recipe, section: AdapterSection, shape: ModelShape, made: ModelPlan
+) -> Iterator[Finding]:
     targets = section.target_modules
+    try:
+        require_pattern(recipe)
+    except InputError as error:
+        yield refused("targets-unknown", _TARGETS, error, {_TARGETS: "all-linear"})
+        return
     if not _adapts(made):
         yield found(
             "targets-unknown",
@@ -169,12 +178,6 @@ def _names(shape: ModelShape) -> list[str]:
     ends = ("embed_tokens", shape.head_name)
     parts = [part.name for kind in dict.fromkeys(shape.layers) for part in projections(shape, kind)]
     return list(dict.fromkeys([*(name.rpartition(".")[2] for name in parts), *ends]))
-
-
-def _modules_that_multiply(shape: ModelShape) -> list[str]:
-    """Names of linear layers, as they end."""
-    kinds = dict.fromkeys(shape.layers)
-    return [shape.head_name, *(part.name for kind in kinds for part in projections(shape, kind))]
 
 
 @lru_cache(maxsize=16)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sftui.checks.finding import Finding
+from sftui.checks.finding import Finding, found
 from sftui.data.findings.summary import UNUSABLE
 from sftui.data.overview import Overview
 from sftui.data.views import Finding as RowsFinding
 from sftui.data.views import Severity, Used
-from sftui.printable import printable
+from sftui.printable import printable_lines
 from sftui.recipe import DataSection, Recipe
 
 _LENGTH = frozenset({"truncated", "truncated-to-nothing", "dropped-overlength", "extreme-length"})
@@ -24,7 +24,7 @@ def data_findings(recipe: Recipe, overview: Overview, held_out: Overview | None 
     """
     data = recipe.data
     if overview.state == "failed" and overview.problem is not None:
-        yield Finding("data-not-read", "warning", "data.train", printable(overview.problem))
+        yield _not_read(printable_lines(overview.problem))
     for one in overview.findings:
         yield Finding(one.code, _severity(one, data), _key(one.code), one.message, one.remedy)
     kept_out = overview.held_out if held_out is None else held_out.used
@@ -66,6 +66,17 @@ def _key(code: str) -> str:
     if code in _LENGTH:
         return "data.max_length"
     return "data.train_on" if code in _MASK else "data.train"
+
+
+def _not_read(problem: str) -> Finding:
+    """Rows are not tokenised without the model's tokenizer: a run would end where that is not to be had."""
+    said, _, hint = problem.partition("\n  ")
+    for key in ("model.name_or_path", "model.revision"):
+        if said.startswith(f"{key}: "):
+            again = "once that is mended, r on the Data screen looks again"
+            said = said.removeprefix(f"{key}: ")
+            return found("model-not-read", key, said, f"{hint}; {again}" if hint else again)
+    return Finding("data-not-read", "warning", "data.train", said, hint or None)
 
 
 def _is_empty(used: Used | None) -> bool:

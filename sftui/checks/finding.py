@@ -13,6 +13,8 @@ SEVERITIES: dict[str, Severity] = {
     # A run would end in its first minutes.
     "model-missing": "error",
     "data-missing": "error",
+    "model-not-read": "error",
+    "format-not-recognised": "error",
     "template-missing": "error",
     "output-not-writable": "error",
     "result-too-large": "error",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sftui.data.views import Finding, Side, Used
+
+if TYPE_CHECKING:
+    from sftui.recipe import DataSection
 
 State = Literal["opening", "indexing", "analysing", "done", "failed"]
 
@@ -72,3 +75,15 @@ class Overview:
     cost: OverlengthCost | None = None
     used: Used | None = None
     held_out: Used | None = None
+
+    def longest_kept(self, data: DataSection) -> int | None:
+        """Tokens of the longest sequence that a run keeps; None until all rows are analysed."""
+        if not self.analysed or self.analysed < self.rows:
+            return None
+        return longest_kept(self.length_counts, data)
+
+
+def longest_kept(lengths: Iterable[int], data: DataSection) -> int | None:
+    """Tokens of the longest of these sequences once longer ones are cut or left out; None of none."""
+    most, drops = data.max_length, data.overlength == "drop"
+    return max((min(each, most) for each in lengths if each <= most or not drops), default=0) or None

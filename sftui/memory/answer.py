@@ -16,6 +16,8 @@ from sftui.memory.device import Device
 from sftui.memory.estimate import Estimate
 from sftui.memory.known import NOTHING, Known
 from sftui.memory.measured import Measured
+from sftui.memory.process_ram import ram_bytes
+from sftui.memory.refused import require_pattern, require_trained
 from sftui.memory.shape import ModelShape
 from sftui.memory.simulated import cached, simulated
 from sftui.memory.step import StepSpec
@@ -44,6 +46,11 @@ class Answer:
     verdict: Verdict | None
     same: tuple[Measured, ...]
     known: Known = NOTHING
+
+    @property
+    def ram_bytes(self) -> int:
+        """Bytes of RAM that the trainer takes where it computes on the CPU."""
+        return ram_bytes(self.recipe, self.shape, self.known, self.estimate)
 
     @property
     def length(self) -> int:
@@ -79,13 +86,14 @@ def answer(
     longest_held_out: int | None = None,
     history: Sequence[Measured] = (),
 ) -> Answer:
-    """The closed form's answer; about 2 ms.
+    """The closed form's answer; about 2 ms. Raises InputError where the adapter finds nothing to adapt.
 
     `longest` is the longest sequence that is trained on in tokens, where it is known, `longest_held_out` the
     longest that is evaluated; `history` is what `measured_on` found for the device.
     """
     known = _known(device, longest, longest_held_out)
     step = known.step(recipe, shape)
+    require_trained(recipe, shape, step)
     return _answer(recipe, shape, known, estimate(shape, step), "closed form", device, history)
 
 
@@ -102,6 +110,7 @@ def simulated_answer(
 
     Raises InputError where the model cannot be simulated, CancelledError once `cancelled` is true.
     """
+    require_pattern(recipe)
     known = _known(device, longest, longest_held_out)
     found = simulated(recipe, _asked(recipe, known), cancelled=cancelled)
     return _simulated(recipe, found, device, known, history)

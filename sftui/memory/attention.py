@@ -42,13 +42,15 @@ class Scores:
     softcap: bool = False
     sequences: int = 0
     """Of which `rows` consist where they are packed without padding; 0 where they are not."""
+    one_by_one: bool = False
+    """Whether each of the `sequences` is computed by itself."""
     mask_width: int = 2
     """Bytes an element of a mask of numbers, which has the type of the embedding."""
 
     @property
     def heads_first(self) -> bool:
         """Whether gradients of keys and values come with heads before tokens."""
-        if self.kernel in ("eager", "math") or (self.sequences and self.kernel == "efficient"):
+        if self.kernel in ("eager", "math") or self.one_by_one:
             return True
         return self.groups > 1 and (self.kernel == "efficient" or self.masked)
 
@@ -93,12 +95,12 @@ def attend(tape: Tape, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> tuple
     kernel = scores.kernel
     if kernel == "eager":
         return _eager(tape, q, k, v, scores)
+    if scores.one_by_one:
+        return _one_by_one(tape, q, k, v, scores), None
     if kernel == "flash" and not scores.masked:
         return _flash(tape, q, k, v, scores), None
     if kernel == "math" and not scores.masked:
         return _math(tape, q, k, v, scores), None
-    if scores.sequences:
-        return _one_by_one(tape, q, k, v, scores), None
     return _efficient(tape, q, k, v, scores), None
 
 
@@ -164,7 +166,9 @@ def _one_by_one(tape: Tape, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> 
     false.
     """
     count = scores.sequences
-    one = replace(scores, length=scores.length // count, kv_heads=scores.heads, sequences=0)
+    length = scores.length // count
+    one = replace(scores, length=length, kv_heads=scores.heads, sequences=0, one_by_one=False)
+    product = _flash if scores.kernel == "flash" and not scores.masked else _efficient
     whole = [lowered(tape, q)]
     for x in (k, v):
         whole.append(lowered(tape, x))
@@ -183,7 +187,7 @@ def _one_by_one(tape: Tape, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> 
             seen = tape.new(cells), tape.new(cells)
             band.append(tape.new(cells))
             del places, ahead, seen
-        outputs.append(_efficient(tape, parts[0][number], parts[1][number], parts[2][number], one))
+        outputs.append(product(tape, parts[0][number], parts[1][number], parts[2][number], one))
     edges = tuple(each.edge for each in outputs)
     joined = tape.result(tape.new(size * width), size, width, edges, lambda grads: (grads[0],) * count)
     return copy(tape, joined)
@@ -303,8 +307,15 @@ def _product(tape: Tape, x: Tensor, y: Tensor, size: int) -> Tensor:
 
 
 def _math(tape: Tape, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Tensor:
-    """The fallback of scaled_dot_product_attention: products, a softmax, a causal mask for each layer."""
+    """The fallback of scaled_dot_product_attention: products, a softmax, a causal mask for each layer.
+
+    Half types are computed in float32 (attention.cpp, `_scaled_dot_product_attention_math`).
+    """
     cells = scores.rows * scores.heads * scores.length * scores.length
+    q, k, v = lowered(tape, q), lowered(tape, k), lowered(tape, v)
+    given = q.width
+    wide = cast(tape, q, 4), cast(tape, k, 4), cast(tape, v, 4)  # variables to the end
+    q, k, v = wide
     q = scale(tape, q)
     square = scores.length * scores.length
     mask = Tensor(tape.new(square * q.width), square, q.width)
@@ -312,6 +323,8 @@ def _math(tape: Tape, q: Tensor, k: Tensor, v: Tensor, scores: Scores) -> Tensor
         k, v = _spread(tape, k, scores.groups), _spread(tape, v, scores.groups)
     weights = matrix_product(tape, q, scale(tape, k), cells)
     weights = add(tape, weights, mask)
-    del mask
-    weights = kept_output(tape, weights)
-    return copy(tape, matrix_product(tape, weights, v, q.size))
+    chances = kept_output(tape, weights)
+    tape.borrow(rounded(cells) + rounded(4 * cells))  # where all is masked; SoftMax.cpp, `_safe_softmax`
+    weights = dropout(tape, chances, scores.dropout)
+    del chances
+    return copy(tape, cast(tape, matrix_product(tape, weights, v, q.size), given))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sftui.data.model_files import model_directory
 from sftui.errors import InputError, shorten
 from sftui.memory.config_values import Values
-from sftui.memory.families import FAMILIES
+from sftui.memory.families import FAMILIES, require_activation
 from sftui.memory.shape import ModelShape
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def shape_of(config: Mapping[str, Any], *, file: str = "config.json") -> ModelSh
     Missing keys have the values of transformers' configuration classes. Raises InputError with `file` and key
     for sizes that no model can have.
     """
-    name = config.get("model_type")
-    if not isinstance(name, str) or not name:
+    name = Values(config, file).text("model_type", "")
+    if not name:
         return Unknown("", "config.json names no model_type")
     if "auto_map" in config and name not in FAMILIES:
         return Unknown(name, f"{name} comes with code of its own")
@@ -120,10 +120,11 @@ def shape_of(config: Mapping[str, Any], *, file: str = "config.json") -> ModelSh
     if isinstance(nested, Mapping):
         if config.get("vision_config") is not None or config.get("audio_config") is not None:
             return Unknown(name, f"{name} has parts that read images or sound")
-        name = str(nested.get("model_type") or name)
         values = Values(nested, file, within="text_config")
+        name = values.text("model_type", name) or name
     read = FAMILIES.get(name)
     if read is None:
+        require_activation(values)
         return Unknown(name, f"{name} is no family that the closed form knows")
     if config.get("quantization_config") is not None:
         return Unknown(name, "its weights are stored quantised")

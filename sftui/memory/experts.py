@@ -27,13 +27,19 @@ _INDEX = 8  # bytes
 
 
 def experts(
-    tape: Tape, x: Tensor, shape: ModelShape, rules: Rules, adapted: Set[str], project: Project
+    tape: Tape,
+    x: Tensor,
+    shape: ModelShape,
+    router: Rules,
+    rules: Rules,
+    adapted: Set[str],
+    project: Project,
 ) -> Tensor:
-    """The output of a sparse block; `project` runs its nn.Linear modules by name."""
+    """The output of a sparse block; `project` runs its nn.Linear modules by name, `router` has rules too."""
     mixture = shape.experts
     assert mixture is not None
     shared = _shared(tape, x, shape, project) if mixture.shared else None
-    scores = _router(tape, x, shape, mixture, rules, "mlp.gate" in adapted)
+    scores = _router(tape, x, shape, mixture, router, "mlp.gate" in adapted)
     output = _grouped(tape, x, scores, shape, mixture, rules, adapted)
     if shared is None:
         return output

@@ -5,10 +5,12 @@ Each function reads one `model_type` and returns the shape, or why the closed fo
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from sftui.errors import shorten
 from sftui.memory.config_values import Values
 from sftui.memory.shape import Activation, Experts, LayerKind, ModelShape
 
@@ -23,7 +25,26 @@ _ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu",
 }
 
+# transformers.activations.ACT2FN.
+_KNOWN_ACTIVATIONS = (
+    *("gelu", "gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python", "gelu_python_tanh"),
+    *("gelu_pytorch_tanh", "hardswish", "laplace", "leaky_relu", "linear", "mish", "prelu", "quick_gelu"),
+    *("relu", "relu2", "relu6", "sigmoid", "silu", "sqrtsoftplus", "swish", "tanh", "xielu"),
+)
+
+_WHOLE_HEADS = ("llama", "gemma2", "gemma3_text")
+
 Read = ModelShape | str
+
+
+def require_activation(values: Values) -> None:
+    """Raise InputError for the misspelt name of an activation; a new one is left to transformers."""
+    for key in ("hidden_act", "hidden_activation"):
+        name = values.text(key, "silu")
+        if name not in _KNOWN_ACTIVATIONS:
+            for near in difflib.get_close_matches(name, _KNOWN_ACTIVATIONS, n=1):
+                problem = f"found {shorten(name)}, which is no activation; did you mean {near}?"
+                raise values.error(key, problem)
 
 
 def llama(values: Values) -> Read:
@@ -244,7 +265,9 @@ def _decoder(
     """What all families have in common; the arguments are the defaults of missing keys."""
     hidden = values.size("hidden_size", hidden)
     heads = values.size("num_attention_heads", heads)
-    if not values.has("head_dim") and head_dim is None and hidden % heads:
+    # Of some, transformers refuses it whatever their head_dim is (validate_architecture).
+    parted = not values.has("head_dim") and head_dim is None
+    if hidden % heads and (parted or family in _WHOLE_HEADS):
         raise values.error(
             "hidden_size", f"found {hidden:,}, expected a multiple of num_attention_heads ({heads:,})"
         )
@@ -259,6 +282,7 @@ def _decoder(
         raise values.error(
             "num_key_value_heads", f"found {grouped:,}, expected a divisor of num_attention_heads ({heads:,})"
         )
+    require_activation(values)
     act = _ACTIVATIONS.get(values.text(activation_key, activation))
     if act is None:
         return f"its activation is {values.text(activation_key, activation)}"

@@ -94,6 +94,12 @@ def longest(
 def methods(
     recipe: Recipe, shape: ModelShape, known: Known = NOTHING
 ) -> dict[Method, tuple[Recipe, Estimate]]:
+    """Those of `method_recipes`, each with its estimate."""
+    made = method_recipes(recipe)
+    return {name: (one, estimate(shape, known.step(one, shape))) for name, one in made.items()}
+
+
+def method_recipes(recipe: Recipe) -> dict[Method, Recipe]:
     """All weights in bfloat16, LoRA and QLoRA of this model, all else as in the recipe."""
     adapter = (recipe.adapter or AdapterSection()).model_dump(mode="json")
     differing: dict[Method, Mapping[str, Any]] = {
@@ -101,11 +107,11 @@ def methods(
         "LoRA": {"adapter": adapter, "model.quantization": "none"},
         "QLoRA": {"adapter": adapter, "model.quantization": "nf4"},
     }
-    found: dict[Method, tuple[Recipe, Estimate]] = {}
+    found: dict[Method, Recipe] = {}
     for name, values in differing.items():
         made = changed(recipe, values)
         assert made is not None, "a method that every recipe can have"
-        found[name] = made, estimate(shape, known.step(made, shape))
+        found[name] = made
     return found
 
 

@@ -184,6 +184,16 @@ _LEFT_OUT = re.compile(
 # Not the G of A10G.
 _UNIT_OF_SIZE = re.compile(r"(?<=[0-9])\s*gi?b(?![a-z])|(?<=[\s_-][0-9]{2})g(?![a-z])")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(gib|gb|g|mib|mb|m)?", re.IGNORECASE)
+# A number with a unit or a sign, though none that a size has here.
+_LIKE_A_SIZE = re.compile(
+    r"[-+](?:[0-9.,]|nan|inf).*|[0-9.,]+e[-+]?[0-9]+.*|[0-9.,]+\s*[kmgtp]i?b?|[0-9]+,[0-9]+|nan|inf(?:inity)?",
+    re.IGNORECASE,
+)
+_OF_OTHERS = re.compile(
+    r"(?:amd|radeon|instinct|apple|intel|gaudi|tpu|arc)\b.*|(?:rx\s*)?[5-9][0-9]{3}\s*xtx?|rx\s*[0-9]{3,4}.*|"
+    r"(?:amd\s*)?mi[0-9]{2,3}[a-z]?|m[1-9](?:\s*(?:pro|max|ultra))?|v[2-7][ep]|trainium.*",
+    re.IGNORECASE,
+)
 _LARGEST_BARE = 300  # GiB: a larger number alone is the name of a GPU that is not known, not its memory
 _SEVERAL = re.compile(
     r"(?P<before>[0-9]{1,3})\s*[x*×]\s*(?P<name>.+)|(?P<of>.+?)\s*[x*×:]\s*(?P<after>[0-9]{1,3})",
@@ -221,6 +231,12 @@ def find_gpu(text: str) -> Gpu:
         if _key(name) in _by_key():
             hint = f"--gpu {name.strip()} training.num_processes={number} is what each of them takes"
             raise InputError(f"found {shorten(text)}, expected one GPU", key=KEY, hint=hint)
+    if _OF_OTHERS.fullmatch(text.strip()):
+        raise InputError(
+            f"found {shorten(text)}: of NVIDIA's GPUs alone is known what they take",
+            key=KEY,
+            hint="the size of its memory says about as much: 24GB, 81559MiB",
+        )
     raise InputError(f"no GPU is known as {shorten(text)}", key=KEY, hint=_hint(text))
 
 
@@ -241,17 +257,24 @@ def device_of(text: str) -> Device:
     """
     size = _SIZE.fullmatch(text.strip())
     if size is None or (size[2] is None and (_key(text) in _by_key() or float(size[1]) > _LARGEST_BARE)):
+        if size is None and _key(text) not in _by_key() and _LIKE_A_SIZE.fullmatch(text.strip()):
+            raise _no_size(text)
         gpu = find_gpu(text)
         return Device(gpu.name, gpu.total_bytes, used_bytes=gpu.reserved_bytes, capability=gpu.capability)
     in_mib = (size[2] or "g").lower().startswith("m")
     total = float(size[1]) * (_MIB if in_mib else _GIB)
     if not _MIB <= total <= _LARGEST_SIZE:
-        largest = f"{_LARGEST_SIZE // _GIB} GiB"
-        raise InputError(
-            f"found {shorten(text)}, expected a size from 1 MiB to {largest}, or a GPU's name", key=KEY
-        )
+        raise _no_size(text)
     name = f"a GPU of {size[1]} {'MiB' if in_mib else 'GiB'}"
     return Device(name, round(total), used_bytes=_reserved(round(total)))
+
+
+def _no_size(text: str) -> InputError:
+    largest = f"{_LARGEST_SIZE // _GIB} GiB"
+    problem = (
+        f"found {shorten(text)}, expected a size from 1 MiB to {largest} (24GB, 81559MiB), or a GPU's name"
+    )
+    return InputError(problem, key=KEY)
 
 
 def gpu_of(device: Device) -> Gpu | None:

@@ -32,9 +32,11 @@ class Head:
 
     def normed(self, tape: Tape, x: Tensor) -> Tensor:
         """The last norm."""
-        rules, shape = self.rules, self.shape
-        trained = rules.full or self.plan.norm_saved
-        return norm(tape, x, shape.norm, shape.hidden, rules.width, trained=trained, resident=rules.resident)
+        shape = self.shape
+        rules = self.rules.saved() if self.plan.norm_saved else self.rules
+        return norm(
+            tape, x, shape.norm, shape.hidden, rules.width, trained=rules.full, resident=rules.resident
+        )
 
     @property
     def waits(self) -> bool:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import StepSpec, step_of
 from sftui.recipe import Recipe
+
+if TYPE_CHECKING:
+    from sftui.data.overview import Overview
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,12 @@ class Known:
     longest: int | None = None
     longest_held_out: int | None = None
     capability: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, recipe: Recipe, train: Overview | None, held_out: Overview | None) -> Known:
+        """What the rows of a recipe tell, once all of a side are analysed; `held_out` is of `data.eval`."""
+        longest = None if train is None else train.longest_kept(recipe.data)
+        return cls(longest, None if held_out is None else held_out.longest_kept(recipe.data))
 
     def held_out(self, recipe: Recipe) -> int | None:
         """Tokens of the longest sequence that is held out."""

@@ -30,39 +30,45 @@ class Layer:
         shape = self.shape
         if shape.parallel:
             return self._parallel(tape, x, positions)
-        hidden = self._norm(tape, x)
+        hidden = self._norm(tape, x, "input_layernorm")
         # Eager attention's weights are a local variable until the layer ends.
         hidden, _weights = self._attention(tape, hidden, positions)
         if shape.sandwich:
-            hidden = self._norm(tape, hidden)
+            hidden = self._norm(tape, hidden, "post_attention_layernorm")
         hidden = add(tape, x, dropout(tape, hidden, shape.residual_dropout))
         del x
         residual = hidden
-        hidden = self._norm(tape, hidden)
+        before = "pre_feedforward_layernorm" if shape.sandwich else "post_attention_layernorm"
+        hidden = self._norm(tape, hidden, before)
         hidden = self._mlp(tape, hidden)
         if shape.sandwich:
-            hidden = self._norm(tape, hidden)
+            hidden = self._norm(tape, hidden, "post_feedforward_layernorm")
         return add(tape, residual, dropout(tape, hidden, shape.residual_dropout))
 
     def _parallel(self, tape: Tape, x: Tensor, positions: tuple[Tensor, Tensor]) -> Tensor:
         share = self.shape.residual_dropout
-        hidden = self._norm(tape, x)
+        hidden = self._norm(tape, x, "input_layernorm")
         attended, _ = self._attention(tape, hidden, positions)
         attended = dropout(tape, attended, share)
         fed = dropout(tape, self._mlp(tape, hidden), share)
         return add(tape, add(tape, attended, fed), x)
 
-    def _norm(self, tape: Tape, x: Tensor) -> Tensor:
-        rules, shape = self.rules, self.shape
+    def _norm(self, tape: Tape, x: Tensor, name: str) -> Tensor:
+        rules, shape = self._rules(f"{name}.weight"), self.shape
         return norm(
             tape, x, shape.norm, shape.hidden, rules.width, trained=rules.full, resident=rules.resident
         )
 
-    def _head_norm(self, tape: Tape, x: Tensor) -> Tensor:
-        rules, shape = self.rules, self.shape
+    def _head_norm(self, tape: Tape, x: Tensor, of: str) -> Tensor:
+        name = f"self_attn.{of}_{'layernorm' if self.shape.head_norm == 'layer' else 'norm'}.weight"
+        rules, shape = self._rules(name), self.shape
         return norm(
             tape, x, shape.head_norm, shape.head_dim, rules.width, trained=rules.full, resident=rules.resident
         )
+
+    def _rules(self, name: str) -> Rules:
+        """Those of this parameter: a trained copy is of the adapter's type."""
+        return self.rules.saved() if name in self.plan.saved_weights else self.rules
 
     def _project(self, tape: Tape, x: Tensor, name: str) -> Tensor:
         part = _named(self.plan.projections, name)
@@ -113,23 +119,24 @@ class Layer:
         q = self._project(tape, x, "self_attn.q_proj")
         q = reshape_copy(tape, q) if turned else q
         if shape.head_norm == "rms":
-            q = self._head_norm(tape, q)
+            q = self._head_norm(tape, q, "q")
         k = self._project(tape, x, "self_attn.k_proj")
         k = reshape_copy(tape, k) if turned else k
         if shape.head_norm == "rms":
-            k = self._head_norm(tape, k)
+            k = self._head_norm(tape, k, "k")
         v = self._project(tape, x, "self_attn.v_proj")
         if self.scores.heads_first:
             v = reshape_copy(tape, v)
         if shape.head_norm in ("gemma", "layer"):
-            q = self._head_norm(tape, q)
-            k = self._head_norm(tape, k)
+            q = self._head_norm(tape, q, "q")
+            k = self._head_norm(tape, k, "k")
         return q, k, v
 
     def _mlp(self, tape: Tape, x: Tensor) -> Tensor:
         shape, kind = self.shape, self.shape.activation
         if self.plan.kind.experts:
-            return experts(tape, x, self.shape, self.rules, self.plan.adapted, self._project)
+            router, rules = self._rules("mlp.gate.weight"), self._rules("mlp.experts.down_proj")
+            return experts(tape, x, self.shape, router, rules, self.plan.adapted, self._project)
         if not shape.gated:
             return self._project(tape, activation(tape, self._project(tape, x, "mlp.fc1"), kind), "mlp.fc2")
         if shape.fused_gate_up:

@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 _MOST_READ = 4_000_000  # bytes from the end of the file; a run has about 1,000
+_LATEST = 1e12  # seconds since 1970
+_LARGEST = 2**42  # bytes; no GPU has so many
+# An allocator that holds this many times what is allocated, and as much beside, is one that nobody has seen.
+_MOST_HELD, _MOST_BESIDE = 16, 2**31
+_LARGEST_CONTEXT = 2**35  # those of today have less than 1 GiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +90,25 @@ def _read() -> Iterator[Measured]:
 
 
 def _is_right(one: Measured) -> bool:
-    known = (one.allocated_bytes, one.reserved_bytes)
-    maybe = (one.predicted_bytes, one.context_bytes)
-    return (
-        all(type(size) is int and size > 0 for size in known)
-        and all(size is None or (type(size) is int and size > 0) for size in maybe)
-        and type(one.time) in (int, float)
-        and isinstance(one.step, dict)
-    )
+    """Whether a run can have been like this: a file may have been written to by anything."""
+    texts = (one.run, one.model, one.config, one.device)
+    if not all(isinstance(text, str) and text.isprintable() for text in texts):
+        return False
+    if not isinstance(one.versions, dict) or not isinstance(one.step, dict):
+        return False
+    if not all(version is None or isinstance(version, str) for version in one.versions.values()):
+        return False
+    if type(one.time) not in (int, float) or not 0 <= one.time < _LATEST:
+        return False
+    sizes = (one.allocated_bytes, one.reserved_bytes)
+    maybe = (one.predicted_bytes, one.context_bytes, one.step.get("length"))
+    if not all(_is_size(size) for size in (*sizes, *(each for each in maybe if each is not None))):
+        return False
+    if (one.context_bytes or 0) > _LARGEST_CONTEXT:
+        return False
+    least = min(one.allocated_bytes, one.predicted_bytes or one.allocated_bytes)
+    return one.allocated_bytes <= one.reserved_bytes <= _MOST_HELD * least + _MOST_BESIDE
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 0 < value < _LARGEST

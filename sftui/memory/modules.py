@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
@@ -35,20 +36,30 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class LayerPlan:
-    """A decoder layer as it is trained: names of projections with an adapter, and of those in full."""
+    """A decoder layer as it is trained: names of projections with an adapter, and of those in full.
+
+    `saved_weights`: names of the other parameters whose copy is trained in full.
+    """
 
     kind: LayerKind
     projections: tuple[Projection, ...]
     weights: tuple[Weight, ...]
     adapted: frozenset[str]
     saved: frozenset[str]
+    saved_weights: frozenset[str] = frozenset()
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash", hash((self.kind, self.projections, self.adapted, self.saved)))
+        names = self.adapted, self.saved, self.saved_weights
+        object.__setattr__(self, "_hash", hash((self.kind, self.projections, names)))
 
     def __hash__(self) -> int:
         return self._hash
+
+    @property
+    def trained(self) -> frozenset[str]:
+        """Names of all that is trained here, beside or in place of frozen weights."""
+        return self.adapted | self.saved | self.saved_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ class ModelPlan:
     def adapts(self) -> bool:
         """Whether anything is adapted or trained beside the frozen weights."""
         ends = (self.embedding_adapted, self.embedding_saved, self.head_adapted, self.head_saved)
-        return any(ends) or any(layer.adapted or layer.saved for layer in self.kinds())
+        return any(ends) or any(layer.trained for layer in self.kinds())
 
     def kinds(self) -> dict[LayerPlan, int]:
         """Each way in which a layer of the model is trained, with how many layers are so."""
@@ -160,18 +171,26 @@ def plan(shape: ModelShape, adapter: AdapterSpec | None) -> ModelPlan:
         )
         return ModelPlan(layers)
     names = {kind: tuple(part.name for part in projections(shape, kind)) for kind in set(shape.layers)}
-    made: dict[tuple[LayerKind, frozenset[str], frozenset[str]], LayerPlan] = {}
+    rest = {kind: tuple(part.name for part in weights(shape, kind)) for kind in names}
+    made: dict[tuple[LayerKind, frozenset[str], frozenset[str], frozenset[str]], LayerPlan] = {}
     layers_made = []
     match = _Matching(adapter).resolved(shape.family, shape.prefix, [names[kind] for kind in shape.layers])
+    found: dict[LayerKind, LayerPlan] = {}
     for number, kind in enumerate(shape.layers):
+        if kind in found and not match.numbered:
+            layers_made.append(found[kind])
+            continue
         place = f"{shape.prefix}.layers.{number}."
-        saved = frozenset(name for name in names[kind] if match.saves(place + name))
+        saved, others = match.saved_in(place, names[kind]), match.saved_in(place, rest[kind])
         adapted = frozenset(name for name in names[kind] if match.adapts(place + name, linear=True))
-        if shape.experts is not None:
+        if shape.family in _EXPERT_NAMES:
             adapted = match.experts(shape.family, place, kind, adapted)
-        key = (kind, adapted, saved)
+        key = (kind, adapted, saved, others)
         if key not in made:
-            made[key] = LayerPlan(kind, projections(shape, kind), weights(shape, kind), adapted, saved)
+            made[key] = LayerPlan(
+                kind, projections(shape, kind), weights(shape, kind), adapted, saved, others
+            )
+        found[kind] = made[key]
         layers_made.append(made[key])
     embedding = f"{shape.prefix}.embed_tokens"
     return ModelPlan(
@@ -180,7 +199,7 @@ def plan(shape: ModelShape, adapter: AdapterSpec | None) -> ModelPlan:
         embedding_saved=match.saves(embedding),
         head_adapted=match.adapts(shape.head_name, linear=False),
         head_saved=match.saves(shape.head_name),
-        norm_saved=match.saves(f"{shape.prefix}.norm"),
+        norm_saved=match.saves(f"{shape.prefix}.{'final_layernorm' if shape.parallel else 'norm'}"),
     )
 
 
@@ -207,6 +226,9 @@ class _Matching:
             tuple(f".{target}" for target in adapter.targets) if not isinstance(adapter.targets, str) else ()
         )
         self._saved = adapter.modules_to_save
+        ends = "".join((*self._ends, *self._saved))
+        self.numbered = self._pattern is not None or any(each.isdigit() for each in ends)
+        """Whether it may tell layers of the same kind apart."""
 
     def resolved(self, family: str, prefix: str, layers: list[tuple[str, ...]]) -> _Matching:
         """Itself, but for families whose experts PEFT translates.
@@ -258,6 +280,14 @@ class _Matching:
     def saves(self, name: str) -> bool:
         return bool(self._saved) and name.endswith(self._saved)
 
+    def saved_in(self, place: str, names: tuple[str, ...]) -> frozenset[str]:
+        """Parameters and projections of a layer that are saved, or lie in a module that is."""
+        if not self._saved:
+            return frozenset()
+        return frozenset(
+            name for name in names if any(self.saves(module) for module in _modules(place, name))
+        )
+
     def adapts(self, name: str, *, linear: bool) -> bool:
         # What is trained in full, or lies in something that is, is never adapted.
         if self._saved and any(f".{name}.".find(f".{saved}.") >= 0 for saved in self._saved):
@@ -267,6 +297,17 @@ class _Matching:
         if self._pattern is not None:
             return self._pattern.fullmatch(name) is not None
         return name in self._targets or name.endswith(self._ends)
+
+
+def _modules(place: str, name: str) -> Iterator[str]:
+    """The module of this name in a layer, or the one that has the parameter, and those that it lies in."""
+    parts = name.split(".")
+    if parts[-1] in ("weight", "bias") or parts[-2:-1] == ["experts"]:
+        parts.pop()
+    while parts:
+        yield place + ".".join(parts)
+        parts.pop()
+    yield place.removesuffix(".")
 
 
 def quantised(spec: StepSpec, part: Projection, layer: LayerPlan) -> bool:

@@ -29,8 +29,12 @@ _COUNT, _LOSS = BLOCK, 2 * BLOCK
 # FSDP puts the whole weights of a layer together before it runs, and those of the next meanwhile.
 _GATHERED = 2
 
-# What positions are turned into.
-_TURNED = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.qkv_proj")
+# What a gradient comes to through turned positions.
+_TURNED = (
+    "input_layernorm.weight",
+    *(f"self_attn.{name}" for name in ("q_proj", "k_proj", "qkv_proj")),
+    *(f"self_attn.{name}.weight" for name in ("q_norm", "k_norm", "q_layernorm", "k_layernorm")),
+)
 
 BACKWARD: tuple[Moment, Moment] = ("backward_last", "backward_first")
 
@@ -151,11 +155,11 @@ class _Walk:
             if key not in made:
                 mode = replace(self.mode, width=width, needs_gradient=needs, checkpointed=checkpointed)
                 made[key] = layer_pass(layer, mode)
-            trained = layer.plan.adapted | layer.plan.saved
-            self.turned.append(layer.plan.kind.rope and (needs or not trained.isdisjoint(_TURNED)))
+            turns = needs or not layer.plan.trained.isdisjoint(_TURNED)
+            self.turned.append(layer.plan.kind.rope and turns)
             yield made[key]
             width = made[key].width
-            needs = needs or bool(trained)
+            needs = needs or bool(layer.plan.trained)
 
     def _layer(self, plan: LayerPlan) -> Layer:
         spec = self.spec
@@ -300,7 +304,7 @@ def layer_of(step: Step, plan: LayerPlan, rows: int, length: int, layout: Layout
         rows, length = 1, rows * length
     elif kernel != "eager" and not windows:
         half = spec.dtype != "float32" and (spec.attention != "math" or layout != spec.layout)
-        kernel = fused_kernel(shape, half=half, masked=masked)
+        kernel = fused_kernel(shape, half=half, masked=masked, flash=spec.flash)
     scores = Scores(
         kernel,
         rows,
@@ -312,6 +316,7 @@ def layer_of(step: Step, plan: LayerPlan, rows: int, length: int, layout: Layout
         shape.attention_dropout,
         shape.attention_softcap is not None,
         sequences,
+        sequences > 0 and not windows,
         step.width,
     )
     return Layer(shape, plan, step.rules(), scores, 0)

@@ -130,10 +130,13 @@ class Ending:
 
 
 @lru_cache(maxsize=128)
-def head_pass(head: Head, mode: Mode, cached: int) -> Ending:
-    """Norm, head and loss, forward and backward. `cached`: casts of the layers, which go before the loss."""
+def head_pass(head: Head, mode: Mode, cached: int, ledger: Ledger | None = None) -> Ending:
+    """Norm, head and loss, forward and backward. `cached`: casts of the layers, which go before the loss.
+
+    `ledger`: a new one that is to be read afterwards.
+    """
     size = head.rows * head.length * head.shape.hidden
-    ledger = Ledger()
+    ledger = ledger or Ledger()
     tape = _tape(ledger, mode)
     casts = [Storage(ledger, cached, ACTIVATIONS)]
     x = tape.entry(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sftui.memory.operations import (
     add,
@@ -41,6 +41,12 @@ class Rules:
     def leaf(self, *, trained: bool) -> Leaf | None:
         """The end of a trained parameter's gradient."""
         return Leaf(self.resident) if trained else None
+
+    def saved(self) -> Rules:
+        """Those of a weight whose copy, in the adapter's type, is trained in full."""
+        if self.adapter is None:
+            return self
+        return replace(self, width=adapter_width(self.adapter, float16=self.float16), full=True)
 
 
 def project(

@@ -1,29 +1,23 @@
-"""The peak of a recipe's training step on a GPU, as far as the closed form knows its model."""
+"""What a recipe's training step takes, as far as the closed form knows its model: cheap enough for a key."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
 from sftui.errors import InputError
-from sftui.memory.closed_form import estimate
+from sftui.memory.answer import Answer, answer
 from sftui.memory.config_file import Unknown, shape_of_model
+from sftui.memory.known import Known
 from sftui.memory.shape import ModelShape
-from sftui.memory.step import step_of
-from sftui.recipe import Packing, Recipe
+from sftui.recipe import Recipe
 
 
-def peak_bytes(recipe: Recipe, max_length: int, packing: Packing, longest: int) -> int | None:
-    """Bytes allocated at most under another max_length and packing.
-
-    As torch.cuda.max_memory_allocated counts. `longest` is the longest sequence of the dataset. None where
-    config.json is not at hand or its model is unknown.
-    """
+def answer_in_short(recipe: Recipe, known: Known) -> Answer | None:
+    """The closed form's answer without a device; None where config.json is not at hand or not known."""
     shape = _shape(recipe.model.name_or_path, recipe.model.revision)
     if shape is None:
         return None
-    data = recipe.data.model_copy(update={"max_length": max_length, "packing": packing})
-    changed = recipe.model_copy(update={"data": data})
-    return estimate(shape, step_of(changed, shape, length=longest)).peak_bytes
+    return answer(recipe, shape, None, longest=known.longest, longest_held_out=known.longest_held_out)
 
 
 @lru_cache(maxsize=8)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,12 @@ def simulated(
     config = read_config(config_file(section.name_or_path, section.revision))
     require_as_stored(config, section)  # before seconds of imports
     request = {"recipe": recipe.model_dump(mode="json"), "step": dict(step or {})}
-    said = _ask(json.dumps(request), cancelled)
+    said, ended = _ask(json.dumps(request), cancelled)
+    if ended < 0:
+        raise InputError(
+            f"the simulation was killed (signal {-ended})",
+            hint="this machine may be out of memory" if -ended == signal.SIGKILL else None,
+        )
     try:
         answer = json.loads(said)
         found = read_document(answer)
@@ -110,7 +116,8 @@ def simulated(
     return found
 
 
-def _ask(request: str, cancelled: Callable[[], bool]) -> bytes:
+def _ask(request: str, cancelled: Callable[[], bool]) -> tuple[bytes, int]:
+    """What the process says, and its exit code."""
     command = [sys.executable, "-m", "sftui.training.simulation"]
     # One thread: nothing is computed. No GPU: nothing runs on one, and it may be full.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -131,7 +138,8 @@ def _ask(request: str, cancelled: Callable[[], bool]) -> bytes:
             if time.monotonic() - started > _LONGEST:
                 raise InputError(f"the simulation took more than {_LONGEST:.0f} s and was ended")
             try:
-                return process.communicate(left, timeout=_LOOK)[0]
+                said = process.communicate(left, timeout=_LOOK)[0]
+                return said, process.returncode
             except subprocess.TimeoutExpired:
                 left = None
     finally:
@@ -141,11 +149,15 @@ def _ask(request: str, cancelled: Callable[[], bool]) -> bytes:
 
 
 def _keep(entry: Path, answer: Mapping[str, Any]) -> None:
+    part: Path | None = None
     try:
         part = unfinished(entry)
         part.write_text(json.dumps(answer), encoding="utf-8")
         part.replace(entry)
     except OSError:  # a full disk, a read-only home: it is asked again next time
+        if part is not None:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
         return
     prune(_LARGEST_CACHE, SIMULATED, keep=(entry,))
 
@@ -165,12 +177,24 @@ def _entry(recipe: Recipe, step: Mapping[str, Any]) -> Path:
             bool(data.eval or data.eval_fraction),
             [s.weight for s in data.train],
         ],
+        "own_code": _own_code(recipe),
         "step": dict(step),
         "versions": [installed_version(name) for name in _LIBRARIES],
         "code": _code(),
     }
     text = json.dumps(asked, sort_keys=True, default=str).encode()
     return cache_directory() / SIMULATED / f"{hashlib.sha256(config + text).hexdigest()[:32]}.json"
+
+
+def _own_code(recipe: Recipe) -> list[object] | None:
+    """The model's name, and sizes and times (ns) of its own Python files; None where none are run."""
+    section = recipe.model
+    if not section.trust_remote_code:
+        return None
+    folder = config_file(section.name_or_path, section.revision).parent
+    found = [(file.name, file.stat()) for file in sorted(folder.glob("*.py"))]
+    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
+    return [section.name_or_path, section.revision, *files]
 
 
 @cache

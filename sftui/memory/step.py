@@ -14,6 +14,7 @@ Loss = Literal["stock", "chunked"]
 Stored = Literal["none", "nf4", "fp4", "int8", "fp8"]
 Half = Literal["bfloat16", "float16"]
 
+AMPERE = (8, 0)  # CUDA's capability from which torch's flash attention runs
 LARGEST_FLASH_HEAD = 256  # of the flash attention kernels that torch brings
 LOSS_CHUNK = 1024  # tokens
 # Bytes that cuBLAS keeps for each handle (CUDABlas.cpp, getChosenWorkspaceSize).
@@ -56,10 +57,11 @@ class StepSpec:
     and no padding, "padded" a mask (rows, length), "flat" is packed with all bins in one row and no mask,
     "packed_dense" packed with a mask (rows, 1, length, length). `attention` computes layers that have no
     mask, or a mask of the layout; with `windows` it takes sliding windows by itself, without it (sdpa) a
-    layer whose window is no longer than `length` gets a dense mask, and so does each sequence of flat rows.
+    layer whose window is no longer than `length` gets a dense mask, and so does each sequence of flat rows,
+    which go one by one there.
     `checkpointing`: 0 none, n runs every n-th layer again in the backward pass; the others keep their
     activations. `weighted`: tokens have weights. `shard`: weights, gradients and states divided over
-    `processes` (FSDP). `capability`: CUDA's, of the device; None for one before 9.0.
+    `processes` (FSDP). `capability`: CUDA's, of the device; None for one from 8.0 to before 9.0.
     """
 
     rows: int
@@ -90,6 +92,11 @@ class StepSpec:
         return _CUBLAS_SM90 if self.capability is not None and self.capability >= (9, 0) else _CUBLAS
 
     @property
+    def flash(self) -> bool:
+        """Whether the device has torch's flash attention."""
+        return self.capability is None or self.capability >= AMPERE
+
+    @property
     def tokens(self) -> int:
         """Tokens of a micro-batch, padding included."""
         return self.rows * self.length
@@ -108,7 +115,7 @@ def step_of(
     evaluation_length: int | None = None,
     capability: tuple[int, int] | None = None,
 ) -> StepSpec:
-    """The step of a recipe on a CUDA device of compute capability 8.0 or higher.
+    """The step of a recipe on a CUDA device of this compute capability; None for 8.0 to 8.9.
 
     `length` is that of the longest sequence that is trained on, `evaluation_length` of the longest held out,
     where they are known; else every row is `data.max_length` tokens.
@@ -116,7 +123,8 @@ def step_of(
     model, data, training = recipe.model, recipe.data, recipe.training
     longest = min(length, data.max_length) if length and data.packing == "none" else data.max_length
     rows = training.per_device_train_batch_size
-    layout, attention, windows = _attention(recipe, shape, rows)
+    flash = capability is None or capability >= AMPERE
+    layout, attention, windows = _attention(recipe, shape, rows, flash=flash)
     evaluation = EvaluationSpec(
         training.per_device_eval_batch_size,
         min(evaluation_length or data.max_length, data.max_length),
@@ -181,8 +189,11 @@ def _adapter(section: AdapterSection) -> AdapterSpec:
     )
 
 
-def _attention(recipe: Recipe, shape: ModelShape, rows: int) -> tuple[Layout, Kernel, bool]:
-    """(layout, kernel, whether the kernel takes windows), as the trainer and transformers choose them."""
+def _attention(recipe: Recipe, shape: ModelShape, rows: int, *, flash: bool) -> tuple[Layout, Kernel, bool]:
+    """(layout, kernel, whether the kernel takes windows), as the trainer and transformers choose them.
+
+    `flash`: the device has torch's flash attention.
+    """
     wanted, packs = recipe.model.attn_implementation, recipe.data.packing != "none"
     half = recipe.model.dtype != "float32"
     capped = shape.attention_softcap is not None
@@ -194,22 +205,29 @@ def _attention(recipe: Recipe, shape: ModelShape, rows: int) -> tuple[Layout, Ke
         return "plain", "flash", True
     if packs and wanted in ("auto", "varlen") and not capped:
         # One kernel for all sequences, or each by itself with its heads repeated.
-        return ("flat", "flash", True) if half and _takes_all(shape) else ("flat", "efficient", False)
+        at_once = flash and half and _takes_all(shape)
+        each: Kernel = "flash" if flash and half and shape.head_dim <= LARGEST_FLASH_HEAD else "efficient"
+        return ("flat", "flash", True) if at_once else ("flat", each, False)
     layout: Layout = "packed_dense" if packs else unpacked
     if wanted == "eager" or capped:
         return layout, "eager", False
-    return layout, fused_kernel(shape, half=half, masked=layout != "plain"), False
+    return layout, fused_kernel(shape, half=half, masked=layout != "plain", flash=flash), False
 
 
 def _takes_all(shape: ModelShape) -> bool:
-    return shape.head_dim <= LARGEST_FLASH_HEAD and shape.head_dim % 8 == 0
+    # The one for all sequences drops nothing out.
+    return shape.head_dim <= LARGEST_FLASH_HEAD and shape.head_dim % 8 == 0 and not shape.attention_dropout
 
 
-def fused_kernel(shape: ModelShape, *, half: bool, masked: bool) -> Kernel:
-    """The kernel behind scaled_dot_product_attention on CUDA for this model."""
+def fused_kernel(shape: ModelShape, *, half: bool, masked: bool, flash: bool = True) -> Kernel:
+    """The kernel behind scaled_dot_product_attention on CUDA for this model.
+
+    `flash`: the device has flash attention (sdp_utils.cpp: capability 8.0 or higher). One that has not has no
+    bfloat16 either, which the trainer refuses there.
+    """
     if masked:
         return "efficient"  # key and value heads are repeated for it
-    if half and shape.head_dim <= LARGEST_FLASH_HEAD:
+    if flash and half and shape.head_dim <= LARGEST_FLASH_HEAD:
         return "flash"
     # Without a mask, transformers leaves groups of heads to the kernel up to this size of a head, and
     # only flash attention can do them.

@@ -177,15 +177,11 @@ class Tape:
         """The output of an operation, in the graph where one of its inputs needs a gradient."""
         if not any(edges):
             return Tensor(storage, size, width)
-        node = self._node(edges, work, 1)
-        return Tensor(storage, size, width, (node, 0))
-
-    def _node(self, edges: tuple[Edge, ...], work: Work, outputs: int) -> Node:
         # Without what it would keep, an operation cannot run backward: the layer is run again for it.
-        node = Node(edges, None if self._keeps and not self.keeping else work, outputs)
+        node = Node(edges, None if self._keeps and not self.keeping else work, 1)
         self._keeps = False
         self._nodes.append(node)
-        return node
+        return Tensor(storage, size, width, (node, 0))
 
     def results(
         self, storage: Storage, sizes: tuple[int, ...], width: int, edges: tuple[Edge, ...], work: Work
@@ -193,7 +189,9 @@ class Tape:
         """Views of one storage as outputs of one operation."""
         if not any(edges):
             return tuple(Tensor(storage, size, width) for size in sizes)
-        node = self._node(edges, work, len(sizes))
+        self.result(storage, sizes[0], width, edges, work)
+        node = self._nodes[-1]
+        node.outputs = len(sizes)
         return tuple(Tensor(storage, size, width, (node, slot)) for slot, size in enumerate(sizes))
 
     def entry(self, size: int, width: int, storage: Storage, *, needs_gradient: bool) -> Tensor:

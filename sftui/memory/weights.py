@@ -193,9 +193,11 @@ class _Count:
         if spec.adapter is not None:
             self._expert_adapters(layer, spec.adapter, count)
         for weight in layer.weights:
-            self._weight(
-                weight.size, 0, weight.kind, trained=self.full, count=count, rows=self._rows(weight.name)
-            )
+            rows = self._rows(weight.name)
+            self._weight(weight.size, 0, weight.kind, trained=self.full, count=count, rows=rows)
+            if weight.name in layer.saved_weights:
+                of_rows, columns, stacked = rows or (weight.size, 0, 1)
+                self._copy(of_rows, columns, count, stacked=stacked)
 
     def _loading(self) -> int:
         """Weights come in the order of their names: those of the last layer find all others there."""
@@ -250,7 +252,7 @@ class _Count:
         self.kinds[kind] += size * count
         if trained:
             of_rows, columns, stacked = rows or (outputs, inputs, 1)
-            self._train(Trained(of_rows, columns, self.width, embedding=embedding, stacked=stacked), count)
+            self._train(of_rows, columns, self.width, count, embedding=embedding, stacked=stacked)
 
     def _expert_adapters(self, layer: LayerPlan, adapter: AdapterSpec, count: int) -> None:
         """Factors for all experts of a layer in one matrix each; gate and up, fused, have a rank for each."""
@@ -302,6 +304,7 @@ class _Count:
         embedding: bool = False,
         stands: bool = False,
         copied: bool = False,
+        stacked: int = 1,
     ) -> None:
         assert self.spec.adapter is not None
         width, size = WIDTHS[self.spec.adapter.dtype], outputs * (inputs or 1)
@@ -310,11 +313,13 @@ class _Count:
         cast = kind != self.spec.adapter.dtype
         self.made.append(_Made(rounded(size * WIDTHS[kind]), rounded(size * width), count, cast, copied))
         self.kinds["adapter"] += size * count
-        self._train(Trained(outputs, inputs, width, embedding=embedding), count)
+        self._train(outputs, inputs, width, count, embedding=embedding, stacked=stacked)
 
-    def _copy(self, outputs: int, inputs: int, count: int = 1, *, embedding: bool = False) -> None:
+    def _copy(
+        self, outputs: int, inputs: int, count: int = 1, *, embedding: bool = False, stacked: int = 1
+    ) -> None:
         """A module of `modules_to_save`: the trained copy beside the frozen one."""
-        self._adapted(outputs, inputs, count, embedding=embedding, copied=True)
+        self._adapted(outputs, inputs, count, embedding=embedding, copied=True, stacked=stacked)
 
     def _made_in(self, *, stands: bool) -> Dtype:
         """What PEFT makes factors in: float32 beside weights of 8 bits, which are no type to compute in."""
@@ -348,37 +353,40 @@ class _Count:
         factors = sum(each.first * each.count for each in self.made if not each.copied)
         live = sum(each.first * each.count for each in self.made)
         most = max(live, factors + self._norming())
-        last, after = self.made[self.made_last], self.made[self.made_last.stop :]
-        once = [replace(each, count=1) for each in last]
-        others = [replace(each, count=each.count - 1) for each in last]
-        for each in (*self.made[: self.made_last.start], *others, *once, *after):
+        made, last = [(each, each.count) for each in self.made], self.made[self.made_last]
+        made[self.made_last] = [(each, each.count - 1) for each in last] + [(each, 1) for each in last]
+        for each, count in made:
             if each.cast:
                 most = max(most, live + each.last)
-                live += (each.last - each.first) * each.count
+                live += (each.last - each.first) * count
                 most = max(most, live + each.first)
         return most
 
     def _norming(self) -> int:
-        """What norms take beside all factors, less those that come later: of a module of the last layer."""
-        spec, layer = self.spec, self.model.layers[-1]
-        adapter = spec.adapter
+        """What norms take beside all factors, less those that come later: of the last layer or the head."""
+        adapter, layer, shape = self.spec.adapter, self.model.layers[-1], self.shape
         if adapter is None or not adapter.use_dora:
             return 0
+        parts = [(shape.hidden, shape.vocab, False)] if self.model.head_adapted else []
+        parts += [
+            (part.inputs, part.outputs, quantised(self.spec, part, layer))
+            for part in reversed(layer.projections)
+            if part.name in layer.adapted
+        ]
         most = later = 0
-        for part in reversed(layer.projections):
-            if part.name not in layer.adapted:
-                continue
-            stands = quantised(spec, part, layer)
-            most = max(most, self._norm_bytes(part.inputs, part.outputs, stands=stands) - later)
-            sizes = adapter.r * part.inputs, adapter.r * part.outputs, part.outputs
+        for inputs, outputs, stands in parts:
+            most = max(most, self._norm_bytes(inputs, outputs, stands=stands) - later)
+            sizes = adapter.r * inputs, adapter.r * outputs, outputs
             later += sum(rounded(size * WIDTHS[self._made_in(stands=stands)]) for size in sizes)
         return most
 
-    def _train(self, part: Trained, count: int) -> None:
-        if part.columns:
-            part = replace(part, before=self.before)
+    def _train(
+        self, rows: int, columns: int, width: int, count: int, *, embedding: bool, stacked: int
+    ) -> None:
+        before = self.before if columns else 0
+        part = Trained(rows, columns, width, embedding=embedding, stacked=stacked, before=before)
         # Norms and biases are stepped in a group of their own, magnitudes of DoRA with their matrices.
-        if part.columns or not self.full:
+        if columns or not self.full:
             self.before = part.size
         self.trained[part] = self.trained.get(part, 0) + count
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sftui import words
+from sftui.memory.activation_terms import activation_terms
 from sftui.memory.changes import Change
-from sftui.memory.estimate import COMPONENTS, Component, Estimate, Moment
+from sftui.memory.estimate import COMPONENTS, Component, Estimate
+from sftui.memory.logit_terms import logit_terms
 from sftui.memory.modules import plan
 from sftui.memory.moments import HANDLES
 from sftui.memory.optimizer import optimizer_bytes
@@ -28,16 +30,6 @@ _OF_A_STATE: dict[str, str] = {
     "sgd": "no state",
 }
 _WORTH_A_RATE = 0.1  # bytes a parameter; of fewer the sum says more
-_FLOAT32 = 4
-_BYTES_A_LOGIT = 12  # all logits in float32 three times: themselves, their softmax, the gradient
-# What there is beside the inputs of layers.
-_MEANWHILE: dict[Moment, str] = {
-    "forward": "what a layer holds while it runs, positions, masks",
-    "loss": "the last norm, positions, masks, the batch",
-    "backward_last": "what a layer holds while it runs again and backward",
-    "backward_first": "what the first layer holds while it runs again and backward",
-    "evaluation": "what a layer holds while it runs, positions, masks, the batch",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +60,23 @@ def why(
     """
     choices = tuple(options)
     return {
-        name: Reason(size, _FORMULAS[name](shape, spec, found), _remedy(name, size, choices))
+        name: Reason(size, _FORMULAS[name](shape, spec, found), _remedy(name, found, choices))
         for name in COMPONENTS
         if (size := found.components[name])
     }
 
 
-def _remedy(name: Component, size: int, choices: tuple[Change, ...]) -> Remedy | None:
-    best = min(choices, key=lambda one: one.estimate.components[name], default=None)
-    if best is None or best.estimate.components[name] >= size:
+def _remedy(name: Component, found: Estimate, choices: tuple[Change, ...]) -> Remedy | None:
+    """The change with which there is least of the component in the moment of the peak."""
+    moment, size = found.peak_moment, found.components[name]
+
+    def left(one: Change) -> int:
+        return one.estimate.moments.get(moment, one.estimate.components)[name]
+
+    best = min(choices, key=lambda one: (left(one), -one.saves), default=None)
+    if best is None or left(best) >= size:
         return None
-    return Remedy(best.text, best.values, size - best.estimate.components[name], best.saves)
+    return Remedy(best.text, best.values, size - left(best), best.saves)
 
 
 def _weights(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
@@ -150,61 +148,11 @@ def _optimizer(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
 
 
 def _activations(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
-    size, layers, tokens = found.components["activations"], len(shape.layers), spec.tokens
-    moment = found.peak_moment
-    if moment in ("optimizer_step", "load", "save"):
-        return f"{size:,} B (the batch) = {words.size(size)}"
-    if moment == "evaluation" and spec.evaluation is not None:
-        tokens = spec.evaluation.rows * spec.evaluation.length
-        return f"{size / tokens:,.1f} B x {tokens:,} tokens ({_MEANWHILE[moment]}) = {words.size(size)}"
-    if not spec.checkpointing:
-        if moment == "backward_first":
-            return f"{size / tokens:,.1f} B x {tokens:,} tokens (the first layer) = {words.size(size)}"
-        each = size / layers / tokens
-        return f"{layers} layers x {each:,.1f} B x {tokens:,} tokens = {words.size(size)}"
-    width = WIDTHS[spec.weight_dtype]
-    if spec.adapter is not None and plan(shape, spec.adapter).embedding_saved:
-        width = WIDTHS[spec.adapter.dtype]
-    again = -(-layers // spec.checkpointing)
-    if moment == "backward_first":
-        again = layers = 1
-    inputs = again * width * shape.hidden * tokens
-    rest = size - inputs
-    if rest < 0:
-        return f"{size / tokens:,.1f} B x {tokens:,} tokens ({_MEANWHILE[moment]}) = {words.size(size)}"
-    text = f"{again} x {width} B x {shape.hidden:,} x {tokens:,} tokens (inputs of layers)"
-    if layers > again:
-        each = rest / (layers - again) / tokens
-        what = f"what the others keep, and {_MEANWHILE[moment]}"
-        return f"{text} + {layers - again} layers x {each:,.1f} B x {tokens:,} ({what}) = {words.size(size)}"
-    what = _MEANWHILE[moment]
-    if spec.quantization == "int8":
-        what = f"what int8 products keep, and {what}"
-    return f"{text} + {rest / tokens:,.1f} B x {tokens:,} ({what}) = {words.size(size)}"
+    return f"{activation_terms(shape, spec, found)} = {words.size(found.components['activations'])}"
 
 
 def _logits(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:
-    size, tokens = found.components["logits"], spec.tokens
-    evaluates = found.peak_moment == "evaluation"
-    if evaluates and spec.evaluation is not None:
-        tokens = spec.evaluation.rows * spec.evaluation.length
-    if spec.loss == "chunked":
-        tokens = min(tokens, spec.loss_chunk)
-    all_of_them = shape.vocab * tokens
-    each = size / all_of_them
-    if each < 2:
-        return f"{size:,} B (the gradient of the last layer) = {words.size(size)}"
-    model = plan(shape, spec.adapter)
-    changed = spec.adapter is None or model.head_saved or model.head_adapted
-    usual = _BYTES_A_LOGIT if spec.loss == "stock" else 2 * _FLOAT32 + WIDTHS[spec.dtype] % _FLOAT32
-    rest = size - usual * all_of_them
-    if changed and not evaluates and rest > size / 100:
-        return (
-            f"{usual} x V x T + the head = {usual} x {shape.vocab:,} x {tokens:,} B + {rest:,} B "
-            f"(gradients and casts of the head) = {words.size(size)}"
-        )
-    rate = f"{each:.2f}".rstrip("0").rstrip(".")
-    return f"{rate} x V x T = {rate} x {shape.vocab:,} x {tokens:,} B = {words.size(size)}"
+    return f"{logit_terms(shape, spec, found)} = {words.size(found.components['logits'])}"
 
 
 def _dequantization(shape: ModelShape, spec: StepSpec, found: Estimate) -> str:

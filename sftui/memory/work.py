@@ -95,7 +95,7 @@ def work(shape: ModelShape, spec: StepSpec, sequence: int | None = None) -> Work
     kernels = 0.0
     for number, each in enumerate(model.layers):
         layer = layers[each]
-        needs = needs or bool(each.adapted or each.saved)
+        needs = needs or bool(each.trained)
         again = 1 + (needs and every > 0 and number % every == 0)
         flops += again * layer.forward + needs * layer.backward
         read += again * layer.read + needs * layer.read_back

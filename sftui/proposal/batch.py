@@ -66,12 +66,19 @@ def set_batch(draft: Draft, asked: Asked, model: Candidate) -> None:
     each, limit = (most, _CPU_PASS_TOKENS) if device is None else (usual, _PASS_TOKENS)
     sizes = [size for size in batches(recipe) if size == 1 or size * each <= limit]
     chosen, checkpoints = _largest(asked, model, recipe, sizes, usual)
-    draft.set("training.per_device_train_batch_size", chosen, _of_pass(chosen, most, usual))
+    draft.set("training.per_device_train_batch_size", chosen, _why_rows(chosen, device is None))
     about = f"about {counted(min(sequences, lengths.sequences), noun)}{where} a step"
-    draft.set("training.gradient_accumulation_steps", max(1, total // chosen), about)
+    draft.as_made = f"{about}; {_of_pass(chosen, most, usual)}"
+    draft.set("training.gradient_accumulation_steps", max(1, total // chosen), "passes that make a step")
     if not checkpoints:
         why = "activations fit: no second forward pass, about a quarter faster"
         draft.set("training.gradient_checkpointing", False, why)
+
+
+def _why_rows(rows: int, on_cpu: bool) -> str:
+    if on_cpu:
+        return "few tokens in a pass: nothing says what fits a CPU's memory"
+    return "what fits, or keeps the GPU busy" if rows > 1 else "more may not fit, or keep the GPU busier"
 
 
 def _of_pass(rows: int, most: int, usual: int) -> str:

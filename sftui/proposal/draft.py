@@ -47,6 +47,8 @@ class Draft:
         self._why: dict[str, str] = {}
         self.full = False
         """Whether all weights are trained: there is no adapter."""
+        self.as_made = ""
+        """Numbers that follow from several values, for the head: beside one they would not stay true."""
 
     def has(self, key: str) -> bool:
         """Whether the value of `key` is given."""

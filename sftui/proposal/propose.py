@@ -21,7 +21,7 @@ from sftui.recipe_file import parse_recipe
 from sftui.recipe_override import parse_override
 from sftui.recipe_save import value_of
 from sftui.runs.rates import Rate
-from sftui.words import count, counted, duration
+from sftui.words import count, counted, duration, size
 
 _LONG = 12 * 3600.0  # seconds that a run may take at worst, for a model that nobody asked for
 _CPU_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -189,6 +189,7 @@ def _notes(asked: Asked, settled: Settled, reason: str) -> Iterator[str]:
     yield f"Memory: {_memory(settled)}"
     if asked.device is None:
         yield "Device: no GPU is seen here: this recipe is for the CPU, to try things out"
+    yield f"Batch:  as made, {settled.draft.as_made}"
     time = settled.time
     if time.seconds is not None:
         fast, slow = map(duration, time.seconds)
@@ -205,7 +206,7 @@ def _memory(settled: Settled) -> str:
     found = settled.answer
     if found is None:
         return "not known for this family of models without a simulation: sftui estimate RECIPE"
-    most = f"at most {found.band.high / 2**30:.1f}"
+    most = f"at most {size(found.band.high)}"
     if found.verdict in (None, "fits"):
         return f"fits: {room(found)} ({most})" if found.device else room(found)
     said = "may just fit" if found.verdict == "tight" else "does not fit"

@@ -126,8 +126,8 @@ def _settled(asked: Asked, model: Candidate, method: Method) -> Settled:
     if asked.device is None and not draft.has("training.max_steps") and steps > _CPU_STEPS:
         epochs = recipe.training.num_train_epochs
         whole = "one epoch is" if epochs == 1 else f"all {epochs:g} epochs are"
-        why = f"{whole} {counted(steps, 'step')}, too many for a first run on a CPU"
-        draft.set("training.max_steps", _CPU_STEPS, why)
+        draft.as_made += f"; {whole} {counted(steps, 'step')}"
+        draft.set("training.max_steps", _CPU_STEPS, "enough for a first run on a CPU; -1 for all epochs")
         recipe = draft.recipe()
         steps, time = _schedule(asked, model, recipe)
     found = None
@@ -253,8 +253,7 @@ def _length(draft: Draft, asked: Asked, model: Candidate) -> None:
     draft.set("data.max_length", length, why)
     kept = draft.value("data.max_length")
     if lengths.share_longer(kept) > _LOST:
-        lost = share(lengths.share_longer(kept))
-        draft.set("data.overlength", "truncate", f"{lost} of the rows are longer; drop would leave them out")
+        draft.set("data.overlength", "truncate", "some rows are longer; drop would leave them out")
 
 
 def _longest_that_fits(draft: Draft, asked: Asked, model: Candidate, most: int) -> int:
@@ -296,6 +295,8 @@ def _schedule(asked: Asked, model: Candidate, recipe: Recipe) -> tuple[int, Time
 def room(answer: Answer) -> str:
     """`9.7 of 23.5 GiB free on NVIDIA RTX 4090`; without a GPU, what it takes."""
     if answer.device is None:
-        return f"about {size(answer.band.typical)} of RAM"
-    usual = f"{answer.band.typical / 2**30:.1f}"
-    return f"{usual} of {size(answer.device.free_bytes)} free on {answer.device.name}"
+        return f"about {size(answer.ram_bytes)} of RAM"
+    needed, unit = size(answer.band.typical).split(" ")
+    free = size(answer.device.free_bytes)
+    usual = needed if free.endswith(unit) else f"{needed} {unit}"
+    return f"{usual} of {free} free on {answer.device.name}"

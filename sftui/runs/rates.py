@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _RUNS = 50  # of the newest are looked at
 _TAIL = 100_000  # bytes: some 400 steps
-_FIRST = 2  # steps that load kernels and find their memory
-_FEWEST = 3  # steps that a rate is believed of
+_FIRST = 2  # steps that load kernels and find their memory: the first most of all
+ENOUGH = 3  # steps after those that a rate is believed of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Rate:
     """What a run reached in its last steps, evaluations left out.
 
     `device` is the name of its GPU, or "CPU"; `row_tokens` the mean tokens of a row (a bin with packing),
-    without padding.
+    without padding. `steps` are those it follows from: fewer than `ENOUGH` of a short run, which tell less.
     """
 
     run: str
@@ -37,6 +37,7 @@ class Rate:
     device: str
     tokens_per_second: float
     row_tokens: float
+    steps: int = ENOUGH
 
 
 def rates_in(folder: Path) -> tuple[Rate, ...]:
@@ -55,9 +56,11 @@ def _read_once(path: Path, ended: float | None) -> Rate | None:
     run = RunDirectory(path)
     began = next((e for e in EventReader(run.events_file).read() if e.get("type") in ("start", "resume")), {})
     steps = [event for event in last_events(run.events_file, _TAIL) if event.get("type") == "step"]
-    timed = [each for each in map(_timed, steps) if each is not None and each[0] > _FIRST]
+    known = [each for each in map(_timed, steps) if each is not None and each[0] > 1]
+    warm = [each for each in known if each[0] > _FIRST]
+    timed = warm if len(warm) >= ENOUGH else known
     device = began.get("device")
-    if len(timed) < _FEWEST or not isinstance(device, str):
+    if not timed or not isinstance(device, str):
         return None
     from sftui.recipe_file import parse_recipe
 
@@ -71,7 +74,7 @@ def _read_once(path: Path, ended: float | None) -> Rate | None:
     # The last step of an epoch has fewer rows: the fullest tell what a row has.
     fullest = sorted((each[1] for each in timed), reverse=True)[: max(1, len(timed) // 2)]
     row_tokens = sum(fullest) / len(fullest) / (rows * training.num_processes)
-    return Rate(run.id, recipe, device, tokens / seconds, row_tokens)
+    return Rate(run.id, recipe, device, tokens / seconds, row_tokens, len(warm))
 
 
 def _timed(event: Event) -> tuple[int, float, float] | None:

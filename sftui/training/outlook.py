@@ -51,10 +51,11 @@ class Outlook:
 
     def sentence(self) -> str:
         """The prediction in a line of a log."""
-        peak = f"{words.size(self.estimate.peak_bytes)} predicted {WHEN[self.estimate.peak_moment]}"
         device = self.answer.device
-        where = "on a GPU" if device is None else f"{words.size(device.free_bytes)} free on {device.name}"
-        return f"memory: {peak}, {where}"
+        if device is None:
+            return f"memory: about {words.size(self.answer.ram_bytes)} of RAM predicted"
+        peak = f"{words.size(self.estimate.peak_bytes)} predicted {WHEN[self.estimate.peak_moment]}"
+        return f"memory: {peak}, {words.size(device.free_bytes)} free on {device.name}"
 
     def warning(self) -> str:
         """That it does not fit, and what to change; for one that is `too_large`."""

@@ -47,7 +47,11 @@ ONE_WHOLE = SLIDING | {"layer_types": ["sliding_attention", "full_attention", "s
 ONE_HEAD = {"hidden_size": 64, "num_attention_heads": 1, "num_key_value_heads": 1}
 PHI = {"num_key_value_heads": 4}
 DORA = AdapterSpec(8, use_dora=True)
+QV = ("q_proj", "v_proj")
+NORMS: dict[str, Any] = {"adapter": AdapterSpec(8, modules_to_save=("norm",)), "autocast": "bfloat16"}
 ENDS = ("embed_tokens", "lm_head")
+LORA16: dict[str, Any] = {"adapter": AdapterSpec(8), "autocast": "float16"}
+OLD: dict[str, Any] = {"capability": (7, 5), "dtype": "float16", "attention": "math"}
 
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("llama", HEADS, LORA),
@@ -149,6 +153,26 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         HEADS | {"num_local_experts": 4},
         LORA | {"adapter": AdapterSpec(64), "evaluation": EvaluationSpec(1, 256)},
     ),
+    # Before Ampere there is no flash attention.
+    ("llama", HEADS, OLD | {"length": 512}),
+    ("llama", HEADS, OLD | LORA16 | {"evaluation": EvaluationSpec(2, 200), "checkpointing": 0}),
+    ("llama", HEADS | {"num_key_value_heads": 4}, OLD | LORA16 | {"attention": "efficient"}),
+    ("llama", HEADS, OLD | LORA16 | FLAT | {"attention": "efficient", "windows": False}),
+    # Each packed sequence by itself: its kernel drops nothing out.
+    ("llama", HEADS | {"attention_dropout": 0.1}, LORA | FLAT | {"windows": False}),
+    ("mistral", SLIDING | {"attention_dropout": 0.1}, LORA | FLAT | {"windows": False, "checkpointing": 0}),
+    # PEFT trains a copy of every module whose name ends so.
+    ("llama", HEADS, LORA | {"adapter": AdapterSpec(8, targets=QV, modules_to_save=("norm",))}),
+    ("gemma3_text", SLIDING, NORMS | {"checkpointing": 0}),
+    ("phi", PHI | {"qk_layernorm": True}, NORMS | {"checkpointing": 0}),
+    ("llama", WIDE, NORMS | {"quantization": "nf4"}),
+    ("llama", HEADS, LORA | {"adapter": AdapterSpec(8, targets=QV, modules_to_save=("mlp",))}),
+    ("qwen3", HEADS, LORA | {"adapter": AdapterSpec(8, modules_to_save=("self_attn",)), "checkpointing": 0}),
+    ("qwen3_moe", MOE, {"adapter": AdapterSpec(8, targets=QV, dtype="bfloat16", modules_to_save=("mlp",))}),
+    # The norm of the head's product, the largest thing while the model loads.
+    ("llama", LARGE, LORA | {"adapter": AdapterSpec(8, targets=("q_proj", "lm_head"), use_dora=True)}),
+    # No layer has experts: PEFT takes the names of projections for theirs all the same.
+    ("qwen3_moe", MOE | {"mlp_only_layers": [0, 1, 2]}, LORA),
     (
         "gemma2",
         LARGE,

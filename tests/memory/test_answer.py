@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sftui.errors import InputError
 from sftui.memory import answer as module
@@ -212,3 +214,32 @@ def test_a_simulation_is_asked_for_the_same_step(recipe: Recipe, monkeypatch: py
 def test_without_a_model_there_is_an_error_in_words(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config\.json|directory|model"):
         answer_at_hand(recipe_in(tmp_path / "nowhere"), None)
+
+
+_VALUES = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.sampled_from([10**400, 2**62, 2**33, -1, 0, 1, 1e308, float("nan"), float("inf"), "none", ""]),
+        st.integers(),
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["torch", "driver", "loss", "length", "evaluation"]), inner)
+    ),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(change=st.dictionaries(st.sampled_from(sorted(asdict(ONE))), _VALUES, max_size=3))
+def test_no_line_among_measured_runs_breaks_an_answer(
+    change: dict[str, Any], recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SFTUI_STATE", str(tmp_path))
+    sizes = dict.fromkeys(("predicted_bytes", "allocated_bytes", "reserved_bytes"), 2**33)
+    line = asdict(ONE) | {"step": asdict(answer(recipe, shape_in(recipe), None).step)} | sizes | change
+    (tmp_path / "measured.jsonl").write_text(json.dumps(line) + "\n")
+    found = answer(recipe, shape_in(recipe), None, history=measured_on(ONE.device))
+    peak = found.estimate.peak_bytes
+    assert peak < found.band.low <= found.band.typical <= found.band.high < 20 * peak + 2**36

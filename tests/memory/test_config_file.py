@@ -13,6 +13,7 @@ from sftui.memory.config_file import Unknown, longest_position, shape_of, shape_
 from sftui.memory.notes import notes
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import StepSpec
+from sftui.recipe_file import parse_recipe
 
 LLAMA = {"model_type": "llama", "hidden_size": 512, "num_attention_heads": 8, "num_hidden_layers": 2}
 
@@ -57,10 +58,11 @@ def test_without_a_hub_a_well_known_model_has_the_shape_of_the_table_and_a_note_
     read = shape_of(known.config)
     assert found == read and isinstance(read, ModelShape) and not read.from_table
     assert longest_position(KNOWN) == 40_960
-    step = StepSpec(rows=1, length=64)
-    (note,) = notes(found, step, estimate(found, step))
+    took = estimate(found, StepSpec(rows=1, length=64))
+    recipe = parse_recipe(f"model: {{name_or_path: {KNOWN}}}\ndata: {{train: rows.jsonl}}\n")
+    (note,) = notes(recipe, took, found, 64)
     assert "table of well-known models" in note
-    assert not notes(read, step, estimate(read, step))
+    assert not notes(recipe, took, read, 64)
 
 
 @pytest.mark.parametrize(("name", "revision"), [(KNOWN, "abc"), ("owner/other", None)])
@@ -173,3 +175,45 @@ def test_a_text_config_that_is_no_mapping_is_refused(nested: object) -> None:
     with pytest.raises(InputError) as caught:
         shape_of(LLAMA | {"text_config": nested})
     assert caught.value.key == "text_config"
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "said"),
+    [
+        ({"model_type": ["llama"]}, "model_type", "expected a text"),
+        ({"text_config": {"model_type": 3}}, "text_config.model_type", "expected a text"),
+        ({"hidden_act": "swiglu"}, "hidden_act", "'swiglu', which is no activation; did you mean silu"),
+        ({"model_type": "olmo2", "hidden_act": "swiglu"}, "hidden_act", "'swiglu', which is no activation"),
+    ],
+    ids=str,
+)
+def test_what_transformers_does_not_know_is_told_by_its_key(
+    change: dict[str, Any], key: str, said: str
+) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        shape_of(LLAMA | change, file="m/config.json")
+    assert (caught.value.file, caught.value.key) == ("m/config.json", key)
+
+
+@pytest.mark.parametrize(("family", "refused"), [("llama", True), ("gemma2", True), ("qwen2", False)])
+def test_heads_that_do_not_part_the_hidden_size_are_refused_where_transformers_does(
+    family: str, refused: bool
+) -> None:
+    config = {"model_type": family, "hidden_size": 768, "num_attention_heads": 14, "num_key_value_heads": 2}
+    if not refused:
+        assert shape(config | {"head_dim": 64}).head_dim == 64
+        return
+    with pytest.raises(InputError, match="multiple of num_attention_heads") as caught:
+        shape_of(config | {"head_dim": 64})
+    assert caught.value.key == "hidden_size"
+
+
+def test_a_base_model_has_the_sizes_of_the_chat_model_that_was_made_of_it() -> None:
+    for name, chat in (
+        ("meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-8B-Instruct"),
+        ("Qwen/Qwen3-0.6B-Base", "Qwen/Qwen3-0.6B"),
+    ):
+        base, other = known_model(name), known_model(chat)
+        assert base is not None and other is not None and base.name == name and not base.offered
+        assert (base.shape, base.gated) == (other.shape, other.gated)
+    assert known_model("meta-llama/Llama-3.1-8B-Base") is None

@@ -93,7 +93,6 @@ def test_a_device_that_is_not_in_the_table_has_no_speed(name):
         ("rtx 4095", "RTX 4090"),
         ("a100 60gb", "A100 40GB"),
         ("3080 laptop", "RTX 3080 10GB"),
-        ("mi300x", "H100"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(text, near):
@@ -114,7 +113,24 @@ def test_what_is_neither_a_name_nor_a_size_is_refused_in_a_few_words(text):
     assert caught.value.key == "--gpu"
 
 
-@pytest.mark.parametrize("text", ["0", "0GB", "0.5MiB", "5000GB"])
+@pytest.mark.parametrize(
+    "text", ["7900xtx", "RX 7900 XTX", "mi300x", "m2", "M3 Max", "radeon", "intel arc a770"]
+)
+def test_of_other_makers_it_is_said_that_they_are_not_known(text):
+    with pytest.raises(InputError, match="NVIDIA's GPUs alone"):
+        device_of(text)
+
+
+@pytest.mark.parametrize("gpu", GPUS, ids=lambda gpu: gpu.short)
+def test_no_name_that_is_known_is_taken_for_another_makers_or_a_size(gpu):
+    for text in (gpu.short, gpu.name, *gpu.aliases):
+        assert device_of(text).total_bytes == find_gpu(text).total_bytes
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0", "0GB", "0.5MiB", "5000GB", "-1", "-24", "24TB", "24 TB", "1e99GB", "1e3", "24,5", "nan", "-inf"],
+)
 def test_sizes_that_no_gpu_has_are_refused(text):
     with pytest.raises(InputError, match="expected a size"):
         device_of(text)

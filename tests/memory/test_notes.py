@@ -12,7 +12,7 @@ from sftui.memory.device import Device
 from sftui.memory.notes import notes
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import AdapterSpec, StepSpec
-from sftui.recipe import Dtype
+from sftui.recipe import Dtype, Recipe
 
 QWEN3_30B_A3B: dict[str, Any] = {
     "model_type": "qwen3_moe",
@@ -47,7 +47,26 @@ def said(
     shape = shape_of(config)
     assert isinstance(shape, ModelShape)
     step = StepSpec(1, 2048, dtype=dtype, quantization=quantization, adapter=adapter, autocast="bfloat16")
-    return notes(shape, step, estimate(shape, step), **around)
+    return notes(recipe_of(quantization, adapter, dtype), estimate(shape, step), shape, 2048, **around)
+
+
+def recipe_of(quantization: Any, adapter: AdapterSpec, dtype: Dtype = "bfloat16", **model: Any) -> Recipe:
+    """The recipe that has these settings."""
+    targets = adapter.targets if isinstance(adapter.targets, str) else list(adapter.targets)
+    return Recipe.model_validate(
+        {
+            "model": {"name_or_path": "m", "quantization": quantization, "dtype": dtype, **model},
+            "adapter": {
+                "r": adapter.r,
+                "lora_dropout": adapter.dropout,
+                "use_dora": adapter.use_dora,
+                "target_modules": targets,
+                "modules_to_save": list(adapter.modules_to_save),
+                "dtype": adapter.dtype,
+            },
+            "data": {"train": ["rows.jsonl"]},
+        }
+    )
 
 
 def test_quantised_experts_are_none() -> None:
@@ -96,3 +115,12 @@ def test_rows_longer_than_the_model_was_made_for_are_told_of() -> None:
     assert said(QWEN3_8B, "nf4", AdapterSpec(16), positions=2048) == []
     (line,) = said(QWEN3_8B, "nf4", AdapterSpec(16), positions=2047)
     assert "2,048 tokens" in line and "2,047" in line
+
+
+def test_of_a_simulated_model_the_experts_and_positions_are_told_too() -> None:
+    shape = shape_of(QWEN3_30B_A3B)
+    assert isinstance(shape, ModelShape)
+    adapter = AdapterSpec(16, targets=("q_proj",))
+    found = estimate(shape, StepSpec(1, 2048, quantization="nf4", adapter=adapter, autocast="bfloat16"))
+    experts, longer = notes(recipe_of("nf4", adapter), found, None, 2048, positions=1024)
+    assert "nf4 does not reach the experts" in experts and "1,024" in longer

@@ -8,7 +8,7 @@ from sftui.memory.config_file import shape_of
 from sftui.memory.shape import ModelShape
 from sftui.memory.step import StepSpec, autocast_dtype, loss_chunk, step_of
 from sftui.recipe import Recipe
-from tests.memory.recipe_fixtures import known
+from tests.memory.recipe_fixtures import known, recipe
 
 
 def step(
@@ -65,6 +65,30 @@ def test_float32_with_grouped_heads_falls_back_to_products_but_where_it_is_packe
     packed = step({"dtype": "float32"}, data={"packing": "best_fit"})
     assert (packed.layout, packed.attention, packed.windows) == ("flat", "efficient", False)
     assert step({"dtype": "float32"}, {"model_type": "llama"}).attention == "efficient"
+
+
+@pytest.mark.parametrize(
+    ("heads", "packing", "expected"),
+    [
+        (8, "none", ("plain", "math", False)),  # groups of heads fit no other kernel
+        (32, "none", ("plain", "efficient", False)),
+        (8, "best_fit", ("flat", "efficient", False)),
+    ],
+)
+def test_before_ampere_no_step_takes_flash_attention(
+    heads: int, packing: str, expected: tuple[str, str, bool]
+) -> None:
+    shape = known({"model_type": "llama", "num_key_value_heads": heads})
+    old = recipe(model={"dtype": "float16"}, data={"packing": packing})
+    found = step_of(old, shape, capability=(7, 5))
+    assert (found.layout, found.attention, found.windows) == expected
+    assert step_of(old, shape, capability=(8, 0)).attention == "flash"
+
+
+def test_packed_sequences_go_one_by_one_where_attention_drops_something_out() -> None:
+    config = {"model_type": "llama", "num_key_value_heads": 8, "attention_dropout": 0.1}
+    found = step(config=config, data={"packing": "best_fit"})
+    assert (found.layout, found.attention, found.windows) == ("flat", "flash", False)
 
 
 def test_full_training_in_float16_keeps_its_weights_in_float32() -> None:

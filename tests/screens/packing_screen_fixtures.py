@@ -26,6 +26,14 @@ async def packing(opened: Open, pilot: Pilot[None]) -> str:
     raise AssertionError(f"no bins came:\n{screen_text(opened.app)}")
 
 
+async def at_bins(opened: Open, pilot: Pilot[None]) -> str:
+    """Go to the bins of the Packing screen."""
+    await packing(opened, pilot)
+    await pilot.press("tab")
+    await pilot.pause()
+    return screen_text(opened.app)
+
+
 def bins(opened: Open) -> BinList:
     return opened.app.screen.query_one(BinList)
 

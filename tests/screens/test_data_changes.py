@@ -247,6 +247,21 @@ async def test_leaving_with_unsaved_changes_wants_a_yes_and_names_them(folder: P
     assert opened.desk.closed.is_set()
 
 
+async def test_what_would_be_lost_can_be_saved_on_the_way_out(folder: Path) -> None:
+    opened = Open(folder)
+    async with opened.run_test() as pilot:
+        await until(pilot, "53,")
+        await pilot.press("d", "q")
+        await until(pilot, "save and leave (s)")
+        await pilot.press("s")
+        for _ in range(100):
+            await pilot.pause(0.02)
+            if not opened.app.is_running:
+                break
+    assert "unsaved" not in opened.app.parting_words
+    assert "sequence_per: turn" in opened.file.read_text()
+
+
 async def test_the_train_screen_shows_and_starts_the_changed_recipe(folder: Path) -> None:
     opened = Open(folder)
     async with opened.run_test() as pilot:

@@ -149,7 +149,7 @@ async def test_resizing_keeps_row_and_token(folder: Path) -> None:
             await pilot.pause(0.2)
             assert opened.tokens.cursor == cursor and opened.rows.row == 4
             if size[0] >= 60:
-                assert "▌" in screen_text(opened.app) or opened.app.screen.has_class("-slim")
+                assert "▏" in screen_text(opened.app) or opened.app.screen.has_class("-slim")
 
 
 # -- the table of keys

@@ -115,7 +115,7 @@ async def test_a_config_that_no_model_can_have_is_refused(folder: Path) -> None:
         assert "hidden_size" in await until(pilot, "is not known")
 
 
-async def test_without_a_gpu_the_bar_ends_with_the_band_and_one_can_be_named(folder: Path) -> None:
+async def test_without_a_gpu_the_bar_ends_with_the_peak_and_one_can_be_named(folder: Path) -> None:
     made = opened(folder, device=None)
     async with made.run_test() as pilot:
         shown = await memory(made, pilot)

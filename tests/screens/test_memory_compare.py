@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sftui.screens.memory import MemoryScreen
+from sftui.screens.memory_compare import lines_beside
 
 from .memory_screen_fixtures import (
     GIB,
@@ -30,7 +32,7 @@ async def test_methods_stand_side_by_side_and_enter_tries_one(folder: Path) -> N
     async with made.run_test() as pilot:
         shown = await memory(made, pilot)
         assert re.search(r"full +\d\d\.\d\d ✗ no", shown) and re.search(r"LoRA +\d\d\.\d\d ✓ fits", shown)
-        assert re.search(r"▌QLoRA +7\.\d\d ✓ fits +◂", shown)
+        assert re.search(r"▏QLoRA +7\.\d\d ✓ fits +◂", shown)
         await pilot.press("tab", "up", "enter")
         await until(pilot, "LoRA r16")
         assert tried(made).model.quantization == "none" and made.app.unsaved == []
@@ -99,3 +101,26 @@ async def test_the_table_follows_the_moment_under_the_cursor(folder: Path) -> No
         await pilot.press("escape")
         moment = answer_to(made.app.recipe).estimate.peak_moment
         await when(made, pilot, lambda screen: screen._moments.moment == moment)
+
+
+async def test_a_recipe_whose_adapter_finds_nothing_has_the_reason_and_no_number(folder: Path) -> None:
+    made = opened(folder, overrides=("adapter.target_modules=nothing",))
+    async with made.run_test() as pilot:
+        await pilot.press("3")
+        shown = await until(pilot, "matches no module that LoRA can adapt")
+        assert "adapter.target_modules" in shown and "q_proj" in shown and "fits:" not in shown
+        assert "v simulates again" not in shown
+
+
+async def test_beside_a_simulation_the_line_of_the_recipe_has_its_verdict(folder: Path) -> None:
+    made = opened(folder)
+    async with made.run_test() as pilot:
+        await memory(made, pilot)
+        known, found = on(made)._facts.comparison, on(made)._answers.found
+    assert known is not None and found is not None
+    assert lines_beside(known, found) == known.lines
+    simulated = replace(found, source="simulation", verdict="no")
+    lines = lines_beside(known, simulated)
+    (own,) = (line for line in lines if line.current and line.text == "QLoRA")
+    assert own.verdict == "no" and "simulated" in own.words
+    assert [one for one in lines if not one.current] == [one for one in known.lines if not one.current]

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from sftui.data.overview import Overview
 from sftui.memory.device import Device
+from sftui.recipe_file import parse_recipe
 from sftui.screens.memory_answers import Answers
 from sftui.screens.memory_facts import Facts
 from sftui.screens.memory_lengths import Lengths
@@ -58,12 +60,14 @@ def test_the_lengths_are_those_of_sides_whose_rows_are_all_analysed() -> None:
     longest = {"train": 300, "eval": 700}
     analysed = {"train": 2, "eval": 2}
 
-    def overview(side: str) -> Any:
-        return SimpleNamespace(percentiles=(1, longest[side]), analysed=analysed[side], rows=2)
+    def overview(side: Any) -> Overview:
+        return Overview(side, rows=2, analysed=analysed[side], length_counts={1: 1, longest[side]: 1})
 
     desk = SimpleNamespace(sides=("train", "eval"), overview=overview)
     app: Any = SimpleNamespace(dataset=SimpleNamespace(desk=desk))
     answers = Answers(app, Facts(ignored, lambda: None))
+    assert answers.lengths == Lengths(), "nothing is tried"
+    answers.adopt(parse_recipe("{model: {name_or_path: a/b}, data: {train: a/rows, max_length: 1024}}"))
     assert answers.lengths == Lengths(300, 700)
     analysed["eval"] = 1
     assert answers.lengths == Lengths(300, None)

@@ -18,7 +18,7 @@ from sftui.screens.widgets.strategy_list import StrategyList
 from .conftest import Runs
 from .data_screen_fixtures import SIZES, Open, settle
 from .desk_fixtures import HOSTILE, FakeDesk
-from .packing_screen_fixtures import PACKED, at, packing
+from .packing_screen_fixtures import PACKED, at, at_bins, packing
 from .workbench_fixtures import keys_are_told, screen_text, shown_keys, until
 
 # -- what stands on the screen
@@ -31,7 +31,7 @@ async def test_strategies_bins_and_leak_test_stand_at_every_size(folder: Path, s
         shown = await packing(opened, pilot)
         assert max(len(line) for line in shown.splitlines()) <= size[0]
         assert re.search(r"best_fit .*199 sequences → \d+ bins  fill \d\d\.\d%", shown)
-        for expected in ("none", "next_fit", "best_fit ◂", "wrapped", "▌    0 ▐", "not run yet: runs on the"):
+        for expected in ("none", "next_fit", "best_fit ◂", "wrapped", "▏    0 ▐", "not run yet: runs on the"):
             assert expected in shown, f"{expected!r} is missing:\n{shown}"
         lines = [line for line in shown.splitlines() if "▐" in line]
         assert len(lines) >= (5 if size[1] < 24 else 8)
@@ -129,7 +129,7 @@ async def test_the_strategy_under_the_cursor_shows_its_bins_and_enter_chooses_it
     opened = Open(folder, PACKED)
     async with opened.run_test() as pilot:
         await packing(opened, pilot)
-        await pilot.press("tab", "down")
+        await pilot.press("down")
         shown = await until(pilot, "wrapped, not chosen")
         assert "cut in two or more" in shown and opened.app.unsaved == []
         await pilot.press("enter")
@@ -145,7 +145,7 @@ async def test_the_loss_of_cuts_is_exact_once_the_bins_of_wrapped_are_known(fold
     opened = Open(folder, PACKED)
     async with opened.run_test() as pilot:
         assert "≤" in await packing(opened, pilot)
-        await pilot.press("tab", "down")
+        await pilot.press("down")
         await until(pilot, "wrapped, not chosen")
         await pilot.pause(0.2)
         plan, found = opened.desk.plan().result(), opened.desk.bins("wrapped").result()
@@ -174,18 +174,19 @@ async def test_escape_leads_from_the_strategies_back_to_the_recipes_own(folder: 
     opened = Open(folder, PACKED)
     async with opened.run_test() as pilot:
         await packing(opened, pilot)
-        await pilot.press("tab", "home")
+        await pilot.press("home")
         await until(pilot, "sequences, each alone")
         await pilot.press("escape")
-        await until(pilot, "bins of 400")
-        assert at(opened) == "-at-bins" and opened.app.screen.query_one(StrategyList).strategy == "best_fit"
+        await until(pilot, "longest first")
+        assert at(opened) == "-at-strategies"
+        assert opened.app.screen.query_one(StrategyList).strategy == "best_fit"
 
 
 async def test_leaving_best_fit_takes_repacking_along(folder: Path) -> None:
     opened = Open(folder, PACKED.replace("best_fit\n", "best_fit\n  repack_each_epoch: true\n"))
     async with opened.run_test() as pilot:
         await packing(opened, pilot)
-        await pilot.press("tab", "up", "enter")
+        await pilot.press("up", "enter")
         await until(pilot, "next_fit ◂")
         assert not opened.app.recipe.data.repack_each_epoch
 
@@ -206,7 +207,7 @@ async def test_the_slider_is_followed_at_once_and_enter_applies_it(folder: Path)
         assert "max_length 400" in shown
         await pilot.press("enter")
         await until(pilot, "max_length 432")
-        assert opened.app.unsaved == ["data.max_length=432"] and at(opened) == "-at-bins"
+        assert opened.app.unsaved == ["data.max_length=432"] and at(opened) == "-at-strategies"
         await until(pilot, "bins of 432")
 
 
@@ -218,7 +219,7 @@ async def test_escape_puts_the_slider_back(folder: Path) -> None:
         await until(pilot, "Enter applies 248, Esc puts 400 back")
         await pilot.press("escape")
         shown = await until(pilot, "try another, x takes a number")
-        assert opened.app.unsaved == [] and at(opened) == "-at-bins" and "Enter applies" not in shown
+        assert opened.app.unsaved == [] and at(opened) == "-at-strategies" and "Enter applies" not in shown
 
 
 async def test_keys_are_answered_while_a_plan_takes_its_time_and_the_newest_is_shown(folder: Path) -> None:
@@ -256,7 +257,7 @@ async def test_keys_are_told(folder: Path) -> None:
     async with opened.run_test(size=(120, 60)) as pilot:
         await packing(opened, pilot)
         assert shown_keys(opened.app.screen) == 6
-        await keys_are_told(pilot, "Enter open", "g go to", "x max_length", "k leak test")
+        await keys_are_told(pilot, "Enter open", "Tab pane", "x max_length", "k leak test")
 
 
 async def test_hostile_names_rows_and_errors_cannot_inject(folder: Path) -> None:
@@ -267,7 +268,7 @@ async def test_hostile_names_rows_and_errors_cannot_inject(folder: Path) -> None
 
     opened = Open(folder, text, make=make, rows=8)
     async with opened.run_test() as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         await pilot.press("enter")
         await until(pilot, "position 0 of row")
         for _ in range(12):

@@ -13,14 +13,14 @@ from sftui.screens.packing import PackingScreen
 from sftui.screens.packing_choices import GoToBin
 
 from .data_screen_fixtures import Open, settle
-from .packing_screen_fixtures import PACKED, at, bins, packing, tokens
+from .packing_screen_fixtures import PACKED, at, at_bins, bins, packing, tokens
 from .workbench_fixtures import screen_text, until
 
 
 async def test_a_bin_opens_token_by_token_with_positions_that_restart(folder: Path) -> None:
     opened = Open(folder, PACKED.replace("400", "1000"))
     async with opened.run_test() as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         await pilot.press("down", "down", "enter")
         shown = await until(pilot, "position 0 of row 148")
         await pilot.pause(0.2)
@@ -48,7 +48,7 @@ async def test_a_bin_opens_token_by_token_with_positions_that_restart(folder: Pa
 async def test_an_open_bin_has_the_whole_of_a_small_screen(folder: Path, size: tuple[int, int]) -> None:
     opened = Open(folder, PACKED)
     async with opened.run_test(size=size) as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         await pilot.press("enter")
         shown = await until(pilot, "position 0 of row")
         assert "next_fit" not in shown and "<|im_start|>" in shown
@@ -65,7 +65,7 @@ async def test_an_open_bin_has_the_whole_of_a_small_screen(folder: Path, size: t
 async def test_trained_tokens_are_underlined_in_an_open_bin(folder: Path) -> None:
     opened = Open(folder, PACKED)
     async with opened.run_test() as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         await pilot.press("end", "enter")
         await until(pilot, "position 0 of row")
         strips = opened.app.screen._compositor.render_strips()
@@ -76,7 +76,7 @@ async def test_trained_tokens_are_underlined_in_an_open_bin(folder: Path) -> Non
 async def test_a_token_of_a_bin_leads_to_its_row_on_the_data_screen_and_back(folder: Path) -> None:
     opened = Open(folder, PACKED)
     async with opened.run_test() as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         view = bins(opened).view(0)
         assert view is not None
         row = view.pieces[-1].row
@@ -98,7 +98,7 @@ async def test_a_row_is_reached_on_the_data_screen_also_through_a_filter(folder:
         await until(pilot, "200 rows")
         await pilot.press("slash", *"row 9", "enter")
         await until(pilot, "match")
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         await pilot.press("d")
         found = opened.app.screen_stack
         await pilot.pause(0.1)
@@ -111,7 +111,7 @@ async def test_a_row_is_reached_on_the_data_screen_also_through_a_filter(folder:
 async def test_bins_are_gone_to_by_number_and_by_row(folder: Path) -> None:
     opened = Open(folder, PACKED)
     async with opened.run_test() as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         await pilot.press("g", *"17", "enter")
         await pilot.pause(0.1)
         assert bins(opened).cursor == 17
@@ -139,7 +139,7 @@ async def test_where_one_cannot_go_is_said_in_the_field_which_stays(
 ) -> None:
     opened = Open(folder, PACKED)
     async with opened.run_test(size=(60, 20)) as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         await pilot.press("g", *text, "enter")
         await until(pilot, words)
         assert isinstance(opened.app.screen, GoToBin) and opened.app.screen_stack[0] is not opened.app.screen
@@ -152,7 +152,7 @@ async def test_where_one_cannot_go_is_said_in_the_field_which_stays(
 async def test_one_bin_after_the_other_is_opened_and_closed(folder: Path, size: tuple[int, int]) -> None:
     opened = Open(folder, PACKED)
     async with opened.run_test(size=size) as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         for number in range(6):
             await pilot.press("enter")
             await until(pilot, "position 0 of row")
@@ -166,7 +166,7 @@ async def test_one_bin_after_the_other_is_opened_and_closed(folder: Path, size: 
 async def test_a_dialog_closes_once_however_often_it_is_told_to(folder: Path, key: str) -> None:
     opened = Open(folder, PACKED)
     async with opened.run_test() as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         await pilot.press(key, *("2" if key == "g" else ""))
         dialog = opened.app.screen
         assert isinstance(dialog, Dialog)
@@ -182,7 +182,7 @@ async def test_a_dialog_closes_once_however_often_it_is_told_to(folder: Path, ke
 async def test_a_sequence_that_is_cut_is_shown_in_both_bins(folder: Path) -> None:
     opened = Open(folder, PACKED.replace("best_fit", "wrapped"))
     async with opened.run_test() as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         found = bins(opened)
         first, second = found.view(0), found.view(1)
         assert first is not None and second is not None
@@ -206,7 +206,7 @@ async def test_a_sequence_that_is_cut_is_shown_in_both_bins(folder: Path) -> Non
 async def test_cuts_are_told_on_a_small_screen(folder: Path, size: tuple[int, int]) -> None:
     opened = Open(folder, PACKED.replace("best_fit", "wrapped"))
     async with opened.run_test(size=size) as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         await pilot.press("down")
         await until(pilot, "first from bin 0")
 
@@ -214,13 +214,13 @@ async def test_cuts_are_told_on_a_small_screen(folder: Path, size: tuple[int, in
 async def test_the_mouse_chooses_strategies_bins_and_lengths(folder: Path) -> None:
     opened = Open(folder, PACKED)
     async with opened.run_test() as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         await pilot.click("#strategies", offset=(5, 1))
         await until(pilot, "next_fit, not chosen")
         await pilot.click("#strategies", offset=(5, 1))
         await until(pilot, "next_fit ◂")
         await pilot.pause(0.5)
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         await pilot.click("#bins", offset=(20, 3))
         await pilot.pause(0.1)
         assert bins(opened).cursor == 3 and at(opened) == "-at-bins"
@@ -233,7 +233,7 @@ async def test_the_mouse_chooses_strategies_bins_and_lengths(folder: Path) -> No
 async def test_the_attention_pattern_opens_large(folder: Path) -> None:
     opened = Open(folder, PACKED)
     async with opened.run_test(size=(80, 24)) as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         await pilot.press("a")
         shown = await until(pilot, "one causal triangle")
         assert "⣿" in shown and "Esc closes" in shown
@@ -245,7 +245,7 @@ async def test_the_attention_pattern_opens_large(folder: Path) -> None:
 async def test_a_million_bins_cost_what_is_in_view(folder: Path) -> None:
     opened = Open(folder, PACKED)
     async with opened.run_test() as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         shown_bins = bins(opened)
 
         class Many:
@@ -271,7 +271,7 @@ async def test_a_million_bins_cost_what_is_in_view(folder: Path) -> None:
 async def test_the_cursor_stays_at_its_bin_while_the_rows_are_analysed_again(folder: Path) -> None:
     opened = Open(folder, PACKED, seconds=1.6)
     async with opened.run_test() as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         await pilot.press(*["down"] * 6)
         opened.app.change({"data.train_on": "last_assistant"})
         await until(pilot, "Bins appear")

@@ -17,7 +17,7 @@ from sftui.screens.packing import PackingScreen
 from sftui.screens.widgets.leak_panel import LeakPanel
 
 from .data_screen_fixtures import Open
-from .packing_screen_fixtures import PACKED, packing
+from .packing_screen_fixtures import PACKED, at_bins, packing
 from .workbench_fixtures import screen_text, until
 
 PASSED = {
@@ -66,7 +66,7 @@ async def test_its_time_is_shown_keys_go_on_and_k_ends_it(
     monkeypatch.setattr(leak_check, "TICK_SECONDS", 0.05)
     opened = Open(folder, PACKED)
     async with opened.run_test() as pilot:
-        await packing(opened, pilot)
+        await at_bins(opened, pilot)
         await pilot.press("k")
         await until(pilot, "● running")
         while not pid.exists() or not pid.read_text():

@@ -13,10 +13,12 @@ from textual.widgets import OptionList
 
 from sftui.errors import InputError
 from sftui.recipe_difference import difference
-from sftui.recipe_file import load_recipe
+from sftui.recipe_document import Document
+from sftui.recipe_file import dump_recipe, load_recipe
 from sftui.screens.open_recipe import OpenRecipe
+from sftui.screens.recipe_compared import compared
 from sftui.screens.recipe_editor import edited, editor_command
-from sftui.screens.widgets.difference_list import fold
+from sftui.screens.widgets.difference_list import Setting, fold, setting_line
 
 from .recipe_screen_fixtures import now, on, opened, pane, recipe, said, settled
 from .workbench_fixtures import screen_text, until
@@ -34,6 +36,27 @@ async def test_a_change_from_outside_is_taken_where_nothing_was_changed_here(fol
         assert said(made).data.max_length == 1024 and made.app.unsaved == []
         await pilot.press("u")
         assert said(made).data.max_length == 2048 and made.app.unsaved == ["data.max_length=2048"]
+
+
+async def test_an_end_that_nobody_chose_leaves_what_was_changed_in_a_file(folder: Path) -> None:
+    made = opened(folder)
+    async with made.run_test() as pilot:
+        await recipe(made, pilot)
+        made.app.change({"data.max_length": 4096})
+        made.app.exit()  # as a lost connection does
+    kept = made.file.with_name(f"{made.file.stem}.unsaved.yaml")
+    assert made.app.rescue() == f"unsaved changes are in {kept}"
+    assert load_recipe(kept).data.max_length == 4096 and load_recipe(made.file).data.max_length == 2048
+    assert made.app.rescue().endswith(".unsaved-2.yaml"), "what was rescued before is not written over"
+
+
+async def test_leaving_on_purpose_leaves_no_file_behind(folder: Path) -> None:
+    made = opened(folder)
+    async with made.run_test() as pilot:
+        await recipe(made, pilot)
+        made.app.change({"data.max_length": 4096})
+        await made.app._leave()
+    assert made.app.rescue() == "" and "max_length=4096" in made.app.parting_words
 
 
 async def test_changes_on_both_sides_are_merged_and_conflicts_are_named(folder: Path) -> None:
@@ -177,14 +200,16 @@ async def test_the_difference_is_against_the_file_or_another_recipe(folder: Path
         made.app.change({"data.max_length": 4096})
         await settled(made, pilot)
         shown = await until(pilot, "+   max_length: 4096   # long")
-        assert "-   max_length: 2048   # long" in shown
+        assert "-   max_length: 2048   # long" in shown and "1 setting, theirs → here" in shown
+        assert "data.max_length  2048 → 4096" in shown
         await pilot.press("c")
         await until(pilot, "the difference from")
         options = made.app.screen.query_one(OptionList)
         names = [str(options.get_option_at_index(n).prompt) for n in range(options.option_count)]
         options.highlighted = next(n for n, name in enumerate(names) if "cpu-smoke" in name)
         await pilot.press("enter")
-        await until(pilot, "difference from cpu-smoke")
+        shown = await until(pilot, "difference from cpu-smoke")
+        assert "settings, theirs → here" in shown and "# long" not in shown
         await pilot.press("escape")
         assert on(made)._pane == "form"
 
@@ -203,6 +228,36 @@ def test_lines_that_are_the_same_are_folded_and_counted() -> None:
         ("folded", "⋯ 8 lines"),
     ]
     assert fold(difference(old, old)) == []
+
+
+def test_only_settings_are_told_against_the_file_of_another(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("model: {name_or_path: ./m}\ndata: {train: rows.jsonl}\ntraining: {max_steps: 50}\n")
+    made = OpenRecipe.of_file(str(file))
+    run = Document(dump_recipe(made.recipe).replace("max_steps: 50", "max_steps: 4"))
+    settings, lines = compared(made, run, of_one_file=False)
+    assert settings == (Setting("training.max_steps", "4", "50"),) and lines == []
+    made.change({"adapter": None, "model.quantization": "none", "data.eval": "held.jsonl"})
+    assert [(one.key, one.theirs, one.here) for one in compared(made, run, of_one_file=False)[0]] == [
+        ("model.quantization", "nf4", "none"),
+        ("adapter", "given", "null"),
+        ("data.eval.0", "null", f"{tmp_path}/held.jsonl"),
+        ("training.max_steps", "4", "50"),
+    ]
+    made.type_text(made.document.with_text("model: ["))
+    settings, lines = compared(made, run, of_one_file=False)
+    assert settings == () and lines, "of what is no recipe there is only the text"
+
+
+def test_long_values_of_a_setting_show_their_ends() -> None:
+    line = setting_line(Setting("output_dir", f"/{'a' * 60}/one", f"/{'b' * 60}/two"), 50, 10)
+    shown = "".join(text for text, _ in line)
+    assert (
+        len(shown) == 50
+        and shown.startswith("output_dir  …")
+        and shown.endswith("/two")
+        and "/one →" in shown
+    )
 
 
 def program(folder: Path, body: str) -> Path:

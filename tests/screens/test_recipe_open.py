@@ -67,6 +67,27 @@ async def test_a_recipe_is_made_for_a_dataset_whose_path_is_typed(
         assert app.recipe_name == "mine.yaml" and app.opened.lost
 
 
+async def test_columns_of_other_names_are_proposed_and_can_be_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model(tmp_path)
+    (tmp_path / "mine.jsonl").write_text('{"frage": "eins", "lösung": "it\'s zwei"}\n' * 9)
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await pilot.press("4")
+        await until(pilot, "new recipe")
+        await pilot.press("enter")
+        await until(pilot, "mine.jsonl")
+        await pilot.press(*"mine.jsonl", "down", *"./Llama-3.1-8B", "enter")
+        shown = await until(pilot, "columns is a guess now")
+        assert "prompt: frage, completion: lösung" in shown and "sftui new" not in shown
+        await pilot.press("up", *"4090", "down", "ctrl+u", *"prompt: lösung, completion: frage", "enter")
+        await until(pilot, "trust_remote_code")
+        assert app.recipe.data.train[0].columns == {"prompt": "lösung", "completion": "frage"}
+        assert app.memory_device is not None and app.memory_device.name.endswith("4090")
+
+
 async def test_without_a_recipe_only_the_keys_that_open_one_are_named(runs: Runs) -> None:
     async with workbench(runs).run_test(size=(120, 40)) as pilot:
         await pilot.press("4")

@@ -19,7 +19,7 @@ from sftui.screens.widgets.yaml_editor import parts_of
 
 from .memory_screen_fixtures import model
 from .recipe_screen_fixtures import at, now, on, opened, pane, recipe, said, settled, text, when
-from .workbench_fixtures import until
+from .workbench_fixtures import screen_text, until
 
 pytestmark = pytest.mark.usefixtures("rtx_4090_here")
 
@@ -163,6 +163,21 @@ async def test_the_screen_shows_the_same_in_form_and_text_after_any_keys(folder:
             if document.recipe is not None:
                 assert said(made) == document.recipe
             assert "# what this is for" in document.text
+
+
+async def test_a_mistake_in_the_text_is_marked_on_every_screen(folder: Path) -> None:
+    made = opened(folder)
+    async with made.run_test() as pilot:
+        await recipe(made, pilot)
+        await pilot.press("y", *"  [x", "escape")
+        shown = await until(pilot, "✗ mistake: 4")
+        assert "✗ the text has a mistake" in shown and "nothing found" not in shown
+        await pilot.press("3")
+        await until(pilot, "components")
+        assert "✗ mistake: 4" in screen_text(made.app)
+        await pilot.press("u")
+        await until(pilot, "undone: a change of the text")
+        assert "✗ mistake" not in screen_text(made.app)
 
 
 def test_undo_takes_back_step_by_step_to_the_first_text(tmp_path: Path) -> None:

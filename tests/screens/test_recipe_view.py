@@ -83,7 +83,7 @@ def test_times_of_several_units_are_said_in_full(made: OpenRecipe) -> None:
 
 
 def test_what_is_not_known_says_why(made: OpenRecipe) -> None:
-    why = "no run of this model and method has been timed on this CPU"
+    why = "no run of this model and method with 2 steps or more has ended on this CPU"
     said = meaning(
         forecast(made, steps=None, tokens=None, seconds=None, basis=None, no_time=why, memory=None),
         "config.json is not here",
@@ -94,6 +94,23 @@ def test_what_is_not_known_says_why(made: OpenRecipe) -> None:
     assert "config.json is not here" in lines[0] and " ".join(str(said).split()).count(why) == 1
     assert all(len(line) <= 56 for line in lines)
     assert "reading" in str(meaning(None, "reading config.json…", 56, old=False))
+
+
+def test_a_time_that_is_not_known_is_said_to_be_so_in_short_too(made: OpenRecipe) -> None:
+    unknown = forecast(made, seconds=None, basis=None, no_time="nobody knows")
+    assert "time ?" in str(meaning_in_short(unknown, "", 78, old=False)).split("\n")[0]
+
+
+def test_nothing_is_said_to_be_fine_of_a_text_with_a_mistake(made: OpenRecipe) -> None:
+    for words in (meaning, meaning_in_short):
+        said = words(forecast(made), "", 78, old=True)
+        assert "✗ the text has a mistake" in str(said) and "nothing found" not in str(said)
+
+
+def test_default_and_bounds_stand_before_what_is_cut_first(made: OpenRecipe) -> None:
+    row = next(row for row in rows_of(made) if row.key == "training.learning_rate")
+    lines = str(field_words(row, (), (), default="2.0e-4")).split("\n")
+    assert lines[1].startswith("default  2.0e-4   ") and lines[2].startswith("usual")
 
 
 def test_findings_are_counted_and_the_gravest_is_named(made: OpenRecipe) -> None:
@@ -167,6 +184,7 @@ def test_help_has_what_when_usual_default_and_bounds() -> None:
         assert ("it is required" if field.required else "the default") in said
         assert bounds(field) in said
     assert bounds(field_at("adapter.r")) == "1 to 4096"
+    assert bounds(field_at("training.seed")).endswith("below 4294967296")
     assert bounds(field_at("training.learning_rate")) == "above 0"
     assert bounds(field_at("data.train.0.limit")) == "at least 1 or null"
 
@@ -198,7 +216,8 @@ def test_models_are_completed_from_the_hub_cache_and_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("models--Qwen--Qwen3-4B", "models--HuggingFaceTB--SmolLM2-135M", "datasets--a--b"):
-        (tmp_path / "hub" / name).mkdir(parents=True)
+        (tmp_path / "hub" / name / "snapshots" / "1a2b").mkdir(parents=True)
+    (tmp_path / "hub" / "models--Qwen--Qwen3-8B" / "refs").mkdir(parents=True)  # its download failed
     (tmp_path / "here" / "qmodel").mkdir(parents=True)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     field = field_at("model.name_or_path")
@@ -246,9 +265,11 @@ def test_a_free_name_is_suggested_for_what_has_no_file_of_its_own(tmp_path: Path
     assert suggested(made, tmp_path) == made.name
 
 
-def test_a_search_finds_keys_and_words_of_the_help_only_where_no_key_has_them(tmp_path: Path) -> None:
+def test_a_search_finds_names_first_and_then_words_of_the_help(tmp_path: Path) -> None:
     made = OpenRecipe.of_text("my.yaml", text(model(tmp_path)), tmp_path)
-    assert found_keys(made, "train_on") == ("data.train_on",)
-    assert found_keys(made, "learning rate") == ("training.learning_rate",)
-    assert "training.learning_rate" in found_keys(made, "lr")
-    assert "adapter.r" in found_keys(made, "rank")
+    assert found_keys(made, "train_on").named == ("data.train_on",)
+    named, helped = found_keys(made, "learning rate")
+    assert named == ("training.learning_rate",) and "training.optim" in helped
+    assert "training.learning_rate" in found_keys(made, "lr").named
+    assert "adapter.r" in found_keys(made, "rank").helped
+    assert found_keys(made, "xyzzy") == ((), ())

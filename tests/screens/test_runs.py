@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -169,6 +170,23 @@ async def test_keys_that_come_at_once_with_the_slash_are_typed_into_the_filter(r
         burst(app, "slash", *"two")
         await pilot.pause(0.2)
         assert app.screen.query_one("#filter", Input).value == "two"
+
+
+async def test_the_filter_is_left_also_where_no_run_is_any_more(runs: Runs) -> None:
+    app = workbench(runs)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "No runs here yet")
+        await pilot.press("slash", "x")
+        field = app.screen.query_one("#filter", Input)
+        assert not field.display, "there is nothing to filter"
+        run = runs.make("one")
+        await until(pilot, "● running")
+        await pilot.press("slash", "x")
+        shutil.rmtree(run.path)
+        await until(pilot, "No runs here yet")
+        assert field.display and field.value == "x"
+        await pilot.press("escape", "4")
+        await until(pilot, "No recipe is open")
 
 
 async def test_a_tmux_that_refuses_the_copy_is_told(

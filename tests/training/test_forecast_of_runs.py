@@ -73,7 +73,7 @@ def test_a_run_tells_how_long_the_next_one_takes(make_recipe: MakeRecipe) -> Non
     machine = look(recipe.output_dir)
     before = forecast(recipe, machine, overview=overview)
     assert (before.seconds, before.basis) == (None, None)
-    assert before.no_time == "no run of this model and method has been timed on this CPU"
+    assert before.no_time == "no run of this model and method with 2 steps or more has ended on this CPU"
     run = train_here(recipe)
     (rate,) = rates_in(run.path.parent)
     assert (rate.run, rate.device) == (run.id, "CPU")

@@ -14,7 +14,7 @@ from sftui.memory.estimate import COMPONENTS, Estimate
 from sftui.memory.step import AdapterSpec, EvaluationSpec, StepSpec
 from sftui.training.fp8 import Fp8Linear
 from sftui.training.model import quantization_config
-from sftui.training.simulation import autocast, kernels, loading, skeleton
+from sftui.training.simulation import autocast, kernels, loading, skeleton, targets
 from sftui.training.simulation.counting import LiveBytes
 from sftui.training.simulation.simulate import recipe_of, simulate
 
@@ -186,6 +186,25 @@ def test_so_can_periods_of_layers(make: Any) -> None:
     if make is mixture and not hasattr(torch, "_grouped_mm"):
         pytest.skip("experts are called one by one, as many as a router chose: not without values")
     assert_same(make(15), replace(LORA, checkpointing=0, length=128))
+
+
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        AdapterSpec(64, targets=r".*layers\.[0-3]\..*proj"),
+        AdapterSpec(64, targets=r".*layers\.(7|8)\..*proj"),  # no number that a shortened model has
+        AdapterSpec(64, targets=("model.layers.5.self_attn.q_proj",)),
+        AdapterSpec(8, targets=("q_proj",), modules_to_save=("8.mlp.up_proj",)),
+    ],
+)
+def test_layers_that_an_adapter_tells_apart_are_not_left_out(adapter: AdapterSpec) -> None:
+    assert_same(llama(), replace(LORA, adapter=adapter))
+
+
+def test_layers_that_a_pattern_does_not_tell_apart_are_left_out() -> None:
+    section = recipe_of(replace(LORA, adapter=AdapterSpec(8, targets=r".*layers\.\d+\..*proj"))).adapter
+    whole, _ = skeleton.build(llama(), recipe_of(LORA).model, LORA, "eager")
+    assert skeleton.cut_of(whole, 1, targets.marks_of(whole, section)) == skeleton.cut_of(whole)
 
 
 def test_a_layer_saves_what_was_counted_by_hand() -> None:

@@ -30,3 +30,15 @@ def test_the_kernel_of_attention_is_the_one_that_cuda_takes() -> None:
     single = tensor(dtype=torch.float32)
     assert found(single, single) == "efficient"
     assert found(single, tensor(2, dtype=torch.float32), grouped=True) == "math"
+
+
+def test_before_ampere_there_is_no_flash_attention() -> None:
+    mask = torch.empty(1, 1, 16, 16, dtype=torch.bool, device="meta")
+    whole, shared = tensor(dtype=torch.float16), tensor(2, dtype=torch.float16)
+
+    def found(key: torch.Tensor, mask: Any = None, *, grouped: bool = False) -> str:
+        return kernel_of(whole, key, mask, grouped=grouped, wanted="efficient", flash=False)
+
+    assert found(whole) == "efficient"
+    assert found(shared, grouped=True) == "math"
+    assert found(whole, mask) == "efficient"

@@ -112,3 +112,37 @@ def test_one_document_is_on_stdout_whatever_libraries_print() -> None:
     assert list(answer) == ["error"]
     assert "/nowhere" in answer["error"]
     assert "JSON" in ask("nonsense")["error"]
+
+
+def test_an_answer_that_a_full_disk_does_not_take_leaves_nothing(
+    make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = client._entry(make_recipe(), {})
+
+    def full(self: Path, *_: Any, **__: Any) -> None:
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    client._keep(entry, {"peak_bytes": 1})
+    assert entry.parent.is_dir() and list(entry.parent.iterdir()) == []
+
+
+def test_code_that_a_model_brings_is_part_of_the_question(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "config.json").write_text('{"model_type": "abacus"}')
+    name = f"model.name_or_path={tmp_path / 'own'}"
+    plain, own = make_recipe(name), make_recipe(name, "model.trust_remote_code=true")
+    before = client._entry(plain, {}), client._entry(own, {})
+    (tmp_path / "own" / "modeling.py").write_text("x = 1")
+    assert client._entry(plain, {}) == before[0]
+    assert client._entry(own, {}) != before[1]
+
+
+def test_a_killed_process_is_said_to_be_killed(
+    make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_ask", lambda *_: (b"", -9))
+    with pytest.raises(InputError, match=r"killed \(signal 9\)") as caught:
+        simulated(make_recipe())
+    assert "out of memory" in str(caught.value)

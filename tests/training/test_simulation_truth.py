@@ -28,7 +28,7 @@ from tests.training.counted_meter import count_runs
 STEP_SCALARS, EVALUATION_SCALARS = 6 * 512, 12 * 512
 
 
-def attention_of_the_cpu(wanted: str) -> Any:
+def attention_of_the_cpu(wanted: str, *, flash: bool) -> Any:
     """The kernel that scaled_dot_product_attention takes there."""
 
     def attention(
@@ -39,8 +39,8 @@ def attention_of_the_cpu(wanted: str) -> Any:
             return cuda._ORIGINAL(
                 query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=True
             )
-        flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
-        return flash(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
+        product = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
+        return product(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
 
     return attention
 

@@ -15,6 +15,8 @@ from typing import Any
 
 from sftui.errors import InputError, shorten
 
+_LONGEST = 400  # characters of what a library says
+
 
 def main() -> int:
     """Answer one request."""
@@ -29,7 +31,8 @@ def main() -> int:
     except InputError as error:
         document = {"error": error.render()}
     except Exception as error:
-        document = {"error": f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"}
+        said = " ".join(str(error).split())
+        document = {"error": f"{type(error).__name__}: {said[:_LONGEST]}"}
     with answer:
         json.dump(document, answer)
     return 0

@@ -25,19 +25,22 @@ _ORIGINAL = F.scaled_dot_product_attention
 
 
 @contextmanager
-def as_cuda(counter: LiveBytes, wanted: Kernel) -> Iterator[None]:
-    """Within, what runs on meta tensors allocates what it would on a CUDA device of sm_80 or later."""
+def as_cuda(counter: LiveBytes, wanted: Kernel, *, flash: bool = True) -> Iterator[None]:
+    """Within, what runs on meta tensors allocates what it would on a CUDA device.
+
+    `flash`: it has torch's flash attention, as from capability 8.0 on.
+    """
     with ExitStack() as stack:
 
         def put(place: Any, name: str, value: Any) -> None:
             stack.enter_context(mock.patch.object(place, name, value))
 
-        put(F, "scaled_dot_product_attention", _attention_of(wanted))
+        put(F, "scaled_dot_product_attention", _attention_of(wanted, flash=flash))
         put(F, "dropout", _dropout)
         for place in (sys.modules["torch.optim.optimizer"], _foreach_utils):
             for name in ("_get_foreach_kernels_supported_devices", "_get_fused_kernels_supported_devices"):
                 put(place, name, _and_meta(getattr(place, name)))
-        put(varlen, "has_kernel", _has_varlen_kernel)
+        put(varlen, "has_kernel", _has_varlen_kernel if flash else lambda *_, **__: False)
         # PEFT makes factors in host memory, in float32.
         for owner, name in ((torch.nn.Linear, "__init__"), (LoraLayer, "reset_lora_parameters")):
             put(owner, name, _uncounted(getattr(owner, name), counter))
@@ -125,22 +128,30 @@ def _dropout(
 
 
 def kernel_of(
-    query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, *, grouped: bool, wanted: Kernel
+    query: torch.Tensor,
+    key: torch.Tensor,
+    mask: torch.Tensor | None,
+    *,
+    grouped: bool,
+    wanted: Kernel,
+    flash: bool = True,
 ) -> Kernel:
     """The kernel that scaled_dot_product_attention takes on CUDA (sdp_utils.cpp).
 
     Flash attention takes half types without a mask, also where `wanted` is the memory-efficient one, for
     other batches of the step have masks. That one takes no groups of heads that share keys. What is left,
-    and what fits where `math` is wanted, is matrix products.
+    and what fits where `math` is wanted, is matrix products. `flash`: the device has flash attention.
     """
+    shared = grouped and key.shape[1] != query.shape[1]
+    if not flash:
+        return "math" if shared else "efficient"
     fits = query.dtype in varlen.HALF and query.shape[-1] <= LARGEST_FLASH_HEAD
     if wanted in ("flash", "efficient") and fits and mask is None:
         return "flash"
-    shared = grouped and key.shape[1] != query.shape[1]
     return "math" if shared or (wanted == "math" and fits) else "efficient"
 
 
-def _attention_of(wanted: Kernel) -> Callable[..., torch.Tensor]:
+def _attention_of(wanted: Kernel, *, flash: bool) -> Callable[..., torch.Tensor]:
     """`scaled_dot_product_attention` for meta tensors, (batch, heads, length, size)."""
 
     def attention(
@@ -160,7 +171,7 @@ def _attention_of(wanted: Kernel) -> Callable[..., torch.Tensor]:
         if torch.is_autocast_enabled(META):
             half = torch.get_autocast_dtype(META)
             query, key, value = query.to(half), key.to(half), value.to(half)
-        kernel = kernel_of(query, key, attn_mask, grouped=enable_gqa, wanted=wanted)
+        kernel = kernel_of(query, key, attn_mask, grouped=enable_gqa, wanted=wanted, flash=flash)
         if kernel == "flash":
             size = query.shape[-1]
             scale = 1 / math.sqrt(size) if scale is None else scale
@@ -168,8 +179,8 @@ def _attention_of(wanted: Kernel) -> Callable[..., torch.Tensor]:
                 F.pad(each, (0, -each.shape[-1] % 8)) if each.shape[-1] % 8 else each
                 for each in (query, key, value)
             ]
-            flash = torch.ops.aten._scaled_dot_product_flash_attention.default
-            output: torch.Tensor = flash(*padded, dropout_p, is_causal, False, scale=scale)[0][
+            product = torch.ops.aten._scaled_dot_product_flash_attention.default
+            output: torch.Tensor = product(*padded, dropout_p, is_causal, False, scale=scale)[0][
                 ..., : value.shape[-1]
             ]
             return output

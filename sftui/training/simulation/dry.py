@@ -51,7 +51,9 @@ def simulate_layers(
     with ExitStack() as stack:
         mode = stack.enter_context(autocast.meta_autocast(used=step.autocast is not None))
         stack.enter_context(counter)
-        stack.enter_context(as_cuda(counter, step.attention))
+        # Kernels that do not come from torch, or are compiled, may be there where its own is not.
+        flash = step.flash or step.attention == "flash"
+        stack.enter_context(as_cuda(counter, step.attention, flash=flash))
         loading.load(model, quantizer, counter)
         counter.enter(("load", "adapter"))
         if recipe.adapter is not None:
@@ -169,6 +171,8 @@ def varlen_kernel(model: Any, step: StepSpec) -> bool:
     heads = getattr(text, "num_attention_heads", None) or 1
     size = getattr(text, "head_dim", None) or text.hidden_size // heads
     windows = getattr(text, "sliding_window", None) is not None
+    if getattr(text, "attention_dropout", 0.0):
+        return False
     return varlen.has_kernel(torch.device(META), DTYPES[step.dtype], size, windows=windows)
 
 

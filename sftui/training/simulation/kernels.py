@@ -70,6 +70,11 @@ def _efficient_backward(args: Arguments, kwargs: Options, result: Any) -> tuple[
     return total, "workspace"
 
 
+def _safe_softmax(args: Arguments, kwargs: Options, result: Any) -> tuple[int, Component]:
+    """SoftMax.cpp: which scores are masked, and the softmax before rows of such alone are made zeros."""
+    return rounded(result.numel()) + rounded(result.numel() * result.element_size()), "workspace"
+
+
 def _embedding_backward(args: Arguments, kwargs: Options, result: Any) -> tuple[int, Component]:
     """EmbeddingBackwardKernel.cu: above 3072 indices, sums of a few rows each in float32, and six arrays
     of indices.
@@ -120,6 +125,7 @@ WORKSPACES: dict[str, Workspace] = {
     "_flash_attention_backward.default": _varlen_backward,
     "_varlen_attn_backward.default": _varlen_backward,
     "_scaled_dot_product_efficient_attention_backward.default": _efficient_backward,
+    "_safe_softmax.default": _safe_softmax,
     "embedding_dense_backward.default": _embedding_backward,
     "gemm_4bit.default": _product_4bit,
     "int8_vectorwise_quant.default": _int8_rows_copies,

@@ -10,7 +10,7 @@ from sftui.memory.moments import HANDLES
 from sftui.memory.step import StepSpec
 from sftui.recipe import AdapterSection, DataSection, ModelSection, Recipe, Source, TrainingSection
 from sftui.training import varlen
-from sftui.training.simulation import layers, loading, skeleton
+from sftui.training.simulation import layers, loading, skeleton, targets
 from sftui.training.simulation.counting import Peak, Window
 from sftui.training.simulation.dry import FLAT, simulate_layers
 from sftui.training.simulation.parameters import Counts
@@ -58,7 +58,7 @@ def simulate(
 
 def _refused(config: Any, step: StepSpec, error: Exception) -> InputError:
     """What to say of an error of a library: in our words where it is known."""
-    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    said = skeleton.reason(error)
     hint = "what its memory is, only a run can tell"
     if _GROUPED in said:
         return InputError(
@@ -126,22 +126,38 @@ def _windows(
     whole, quantizer = skeleton.build(config, recipe.model, step, "eager")
     found = skeleton.decoder_layers(whole)
     total = 0 if found is None else len(found)
-    cut = None if every_layer else skeleton.cut_of(whole, step.checkpointing or 1)
-    shortened = None if cut is None else _shortened(config, recipe, step, workspace, cut, whole)
+    marks = targets.marks_of(whole, recipe.adapter)
+    cut = None
+    if not every_layer and not targets.renumbering_changes(whole, recipe.adapter):
+        cut = skeleton.cut_of(whole, step.checkpointing or 1, marks)
+    shortened = None if cut is None else _shortened(config, recipe, step, workspace, cut, whole, marks)
     windows, counts = shortened or simulate_layers(config, recipe, step, workspace)
     _with_copies(windows[loading.HELD], loading.warm_up_bytes(whole, quantizer), loading.expert_copies(whole))
     return windows, counts, total
 
 
 def _shortened(
-    config: Any, recipe: Recipe, step: StepSpec, workspace: int, cut: skeleton.Cut, whole: Any
+    config: Any,
+    recipe: Recipe,
+    step: StepSpec,
+    workspace: int,
+    cut: skeleton.Cut,
+    whole: Any,
+    marks: targets.Marks,
 ) -> tuple[dict[Window, Peak], Counts] | None:
+    """None where the shortened model is not what it stands for.
+
+    `marks`: targets of the whole one by layer, which have to be matched by the new numbers of layers too.
+    """
     periods = skeleton.repeats(cut)
     found = []
     for number in periods:
         chosen = cut.layers(number)
         short = skeleton.shortened(config, chosen)
-        if not skeleton.same_layers(skeleton.build(short, recipe.model, step, "eager")[0], whole, chosen):
+        model = skeleton.build(short, recipe.model, step, "eager")[0]
+        if not skeleton.same_layers(model, whole, chosen):
+            return None
+        if targets.marks_of(model, recipe.adapter) != tuple(marks[number] for number in chosen):
             return None
         windows, counts = simulate_layers(short, recipe, step, workspace)
         found.append((layers.by_place(windows, cut, number), counts))

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 
 from sftui.errors import InputError
 from sftui.memory.config_file import config_file
@@ -50,9 +51,18 @@ def configuration(name_or_path: str, revision: str | None, trust_remote_code: bo
         return transformers.AutoConfig.from_pretrained(
             where, revision=at, trust_remote_code=trust_remote_code
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        said = str(error).strip().partition("\n")[0]
-        raise InputError(said, file=f"{where}/config.json", key="model.name_or_path") from error
+    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
+        raise InputError(reason(error), file=f"{where}/config.json", key="model.name_or_path") from error
+
+
+def reason(error: Exception) -> str:
+    """What a library says is wrong, in one line: of a validation that failed, what it found."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if len(lines) > 1 and lines[0].endswith(":"):
+        return lines[1].removeprefix("ValueError: ").removeprefix("TypeError: ")
+    return f"nothing is known as {lines[0]}" if isinstance(error, KeyError) else lines[0]
 
 
 def build(config: Any, section: ModelSection, step: StepSpec, attention: str | None) -> tuple[Any, Any]:
@@ -116,15 +126,17 @@ def decoder_layers(model: Any) -> torch.nn.ModuleList | None:
     return None
 
 
-def cut_of(model: Any, every: int = 1) -> Cut | None:
+def cut_of(model: Any, every: int = 1, marks: tuple[frozenset[str], ...] = ()) -> Cut | None:
     """How to leave layers out, None where it would not save anything or the layers do not repeat.
 
-    `every`: only so many-th layers are checkpointed, so that periods are multiples of it.
+    `every`: only so many-th layers are checkpointed, so that periods are multiples of it. `marks`: what else
+    tells layers apart.
     """
     layers = decoder_layers(model)
     if layers is None:
         return None
-    kinds = [(number % every, _kind(layer)) for number, layer in enumerate(layers)]
+    marks = marks or (frozenset(),) * len(layers)
+    kinds = [(number % every, _kind(layer), marks[number]) for number, layer in enumerate(layers)]
     total = len(kinds)
     best: Cut | None = None
     for start in range(min(4, total)):
