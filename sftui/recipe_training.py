@@ -103,7 +103,7 @@ class TrainingSection(Section):
             when="Down when the loss jumps or the gradient norm grows; up when the loss hardly falls.",
             usual="1e-4 to 3e-4 with an adapter, 5e-6 to 5e-5 for full fine-tuning",
             step=Decades(),
-            most=1000,
+            most=1_000_000,
         ),
     ] = Field(2.0e-4, gt=0, description="peak learning rate")
     lr_scheduler_type: Annotated[
