@@ -50,27 +50,27 @@ def train_and_stop(recipe, after: int) -> RunDirectory:
 
 
 @pytest.mark.parametrize("overrides", [TWO_EPOCHS, FULL], ids=["lora", "full"])
-@pytest.mark.parametrize("stop_after", [2, 4, 7])
 def test_a_resumed_run_ends_with_the_same_bits_as_an_uninterrupted_one(
-    make_recipe: MakeRecipe, overrides: tuple[str, ...], stop_after: int
+    make_recipe: MakeRecipe, overrides: tuple[str, ...]
 ) -> None:
     recipe = make_recipe(*overrides)
     whole = train_here(recipe)
-    parted = train_and_stop(recipe, stop_after)
-    status = read_status(parted)
-    assert status is not None and status.state == "stopped" and status.step == stop_after
-    assert len(losses_of(parted)) == stop_after
+    expected, last_whole = weights_of(whole.result), events_of(whole, "step")[-1]
+    for stop_after in (2, 4, 7):
+        parted = train_and_stop(recipe, stop_after)
+        status = read_status(parted)
+        assert status is not None and status.state == "stopped" and status.step == stop_after
+        assert len(losses_of(parted)) == stop_after
 
-    train_here(recipe, parted)
+        train_here(recipe, parted)
 
-    assert losses_of(parted) == losses_of(whole)
-    expected, found = weights_of(whole.result), weights_of(parted.result)
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
-    last_whole, last_parted = events_of(whole, "step")[-1], events_of(parted, "step")[-1]
-    assert last_whole["learning_rate"] == last_parted["learning_rate"]
-    assert last_whole["trained_tokens"] == last_parted["trained_tokens"]
-    assert last_whole["tokens"] == last_parted["tokens"]
+        assert losses_of(parted) == losses_of(whole)
+        found = weights_of(parted.result)
+        assert expected.keys() == found.keys()
+        assert all(torch.equal(expected[name], found[name]) for name in expected)
+        last_parted = events_of(parted, "step")[-1]
+        for name in ("learning_rate", "trained_tokens", "tokens"):
+            assert last_whole[name] == last_parted[name]
 
 
 def test_a_run_whose_data_has_changed_is_not_resumed(
