@@ -265,7 +265,7 @@ def test_an_unknown_architecture_is_simulated(sftui: Any, here: Path) -> None:
     assert done.code == 0 and "simulating" in done.err
     answer = json.loads(done.out)
     assert answer["source"] == "simulation" and answer["peak_bytes"] > 0
-    explained = sftui("--json", "--why", "--compare", "model.quantization=none")
+    explained = sftui("--json", "--why", "model.quantization=none")
     assert "does not know this model" in explained.err and json.loads(explained.out)["why"] == {}
     text = sftui("--why", "model.quantization=none").out
     assert "does not know this model" in text and "not explained" in text
