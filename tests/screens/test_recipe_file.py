@@ -18,6 +18,7 @@ from sftui.recipe_file import dump_recipe, load_recipe
 from sftui.screens.open_recipe import OpenRecipe
 from sftui.screens.recipe_compared import compared
 from sftui.screens.recipe_editor import edited, editor_command
+from sftui.screens.rescue import rescue
 from sftui.screens.widgets.difference_list import Setting, fold, setting_line
 
 from .recipe_screen_fixtures import now, on, opened, pane, recipe, said, settled
@@ -48,6 +49,16 @@ async def test_an_end_that_nobody_chose_leaves_what_was_changed_in_a_file(folder
     assert made.app.rescue() == f"unsaved changes are in {kept}"
     assert load_recipe(kept).data.max_length == 4096 and load_recipe(made.file).data.max_length == 2048
     assert made.app.rescue().endswith(".unsaved-2.yaml"), "what was rescued before is not written over"
+
+
+def test_a_ready_recipe_is_rescued_into_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = OpenRecipe.of_file("cpu-smoke")
+    made.change({"data.max_length": 300})
+    assert rescue(made) == tmp_path / "cpu-smoke.unsaved.yaml"
+    assert load_recipe(tmp_path / "cpu-smoke.unsaved.yaml").data.max_length == 300
 
 
 async def test_leaving_on_purpose_leaves_no_file_behind(folder: Path) -> None:
